@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: "forks",
+    // Output is compared as text; picocolors colours it wherever the environment says CI.
+    env: { NO_COLOR: "1" },
+    // Two cores: the wasm runtime's own threads are what should fill them.
+    maxWorkers: 2,
+  },
+});
