@@ -1,0 +1,62 @@
+// The angles of rotary positions: how far each pair of channels turns per position, for every way of stretching them.
+import type { RopeScalingSpec, RopeSpec } from "./types.ts";
+
+export interface RopeFrequencies {
+  /** Radians per position for each rotated pair, fastest first; length rotary_dim / 2. */
+  readonly frequencies: Float64Array;
+  /** Multiplies cosines and sines. */
+  readonly attentionScaling: number;
+}
+
+/** Angular frequencies theta^(-2j / rotary_dim) (Su et al. 2021), stretched as `rope.scaling` says. */
+export function ropeFrequencies(rope: RopeSpec): RopeFrequencies {
+  const { theta, rotary_dim, scaling } = rope;
+  const plain = powers(theta, rotary_dim);
+  if (scaling === null) return { frequencies: plain, attentionScaling: 1 };
+  switch (scaling.type) {
+    case "linear":
+      return { frequencies: plain.map((f) => f / scaling.factor), attentionScaling: 1 };
+    case "ntk": {
+      const stretched = theta * scaling.factor ** (rotary_dim / (rotary_dim - 2));
+      return { frequencies: powers(stretched, rotary_dim), attentionScaling: 1 };
+    }
+    case "yarn":
+      return { frequencies: yarn(plain, rope, scaling), attentionScaling: scaling.attention_factor };
+    case "llama3":
+      return { frequencies: plain.map((f) => llama3(f, scaling)), attentionScaling: 1 };
+    case "longrope":
+      return {
+        frequencies: plain.map((f, j) => f / (scaling.factors[j] ?? 1)),
+        attentionScaling: scaling.attention_factor,
+      };
+  }
+}
+
+function powers(theta: number, dim: number): Float64Array {
+  return Float64Array.from({ length: dim / 2 }, (_, j) => theta ** ((-2 * j) / dim));
+}
+
+/** YaRN (Peng et al. 2023, section 3.2): interpolate the pairs that turn less than beta_slow times, keep those above beta_fast. */
+function yarn(plain: Float64Array, rope: RopeSpec, scaling: RopeScalingSpec & { type: "yarn" }): Float64Array {
+  const { theta, rotary_dim } = rope;
+  /** The pair, as a real number, that turns `rotations` times over the original length. */
+  const pairOfRotations = (rotations: number): number =>
+    (rotary_dim * Math.log(scaling.original_max_length / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
+  const low = Math.max(0, Math.floor(pairOfRotations(scaling.beta_fast)));
+  const high = Math.min(rotary_dim - 1, Math.ceil(pairOfRotations(scaling.beta_slow)));
+  const width = high === low ? 0.001 : high - low;
+  return plain.map((f, j) => {
+    const interpolated = Math.min(1, Math.max(0, (j - low) / width));
+    return (f / scaling.factor) * interpolated + f * (1 - interpolated);
+  });
+}
+
+/** Llama 3.1's rule: by wavelength, with a linear blend between the two bounds. */
+function llama3(frequency: number, scaling: RopeScalingSpec & { type: "llama3" }): number {
+  const { factor, original_max_length, low_freq_factor, high_freq_factor } = scaling;
+  const turns = original_max_length * (frequency / (2 * Math.PI));
+  if (turns < low_freq_factor) return frequency / factor;
+  if (turns > high_freq_factor) return frequency;
+  const kept = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
+  return (1 - kept) * (frequency / factor) + kept * frequency;
+}

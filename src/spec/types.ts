@@ -1,0 +1,312 @@
+// What an architecture file means once everything is resolved: `extends` merged, the layer pattern expanded, overrides
+// applied, every default filled in and every derived size computed. Block builders read these types and nothing else.
+// The types of the file itself, as users write it, are generated from the JSON Schema: types.generated.ts.
+//
+// Sizes are channel counts, `null` means "none", scales multiply, and field names are those of the file.
+import type { ArchitectureFile } from "./types.generated.ts";
+
+/** A whole architecture, ready to be built. */
+export interface ArchitectureSpec {
+  readonly name: string;
+  readonly description: string;
+  /** Width of the residual stream. */
+  readonly d_model: number;
+  readonly vocab_size: number;
+  readonly embedding: EmbeddingSpec;
+  /** Learned absolute positions added to the embeddings; null: none. Longer sequences are an error. */
+  readonly positions: PositionsSpec | null;
+  /** Residual branches from first to last. */
+  readonly layers: readonly ResolvedLayer[];
+  /** Norm between the last layer and the head; null: none. */
+  readonly final_norm: NormSpec | null;
+  readonly head: HeadSpec;
+  readonly init: InitSpec;
+  /** The file as plain data, `extends` merged: what `stringifySpec` writes. */
+  readonly source: ArchitectureFile;
+}
+
+export interface EmbeddingSpec {
+  /** Multiplies the looked-up vectors. */
+  readonly scale: number;
+}
+
+export interface PositionsSpec {
+  readonly type: "learned";
+  readonly max_length: number;
+}
+
+/** logits = softcap(scale · (W x + bias)), softcap(s) = cap · tanh(s / cap). */
+export interface HeadSpec {
+  /** W is the embedding table. */
+  readonly tied: boolean;
+  readonly bias: boolean;
+  readonly scale: number;
+  readonly softcap: number | null;
+}
+
+/** How weights without a rule of their own start. */
+export interface InitSpec {
+  /** Standard deviation of the normal distribution of matrices and embeddings. */
+  readonly std: number;
+  /** Divide the initial weights of projections back into the residual stream by sqrt(number of layers) (GPT-2). */
+  readonly rescale_residual: boolean;
+}
+
+export interface NormSpec {
+  /** rms_norm: x / sqrt(mean(x²) + eps); layer_norm: (x - mean) / sqrt(variance + eps). */
+  readonly type: "rms_norm" | "layer_norm";
+  readonly eps: number;
+  /** learned: multiplies by w, starting at 1; one_plus: by 1 + w, w starting at 0; none: no weight. */
+  readonly weight: "learned" | "one_plus" | "none";
+  /** Adds a learned bias (layer_norm only). */
+  readonly bias: boolean;
+}
+
+/**
+ * One residual branch of the stack:
+ *
+ *     r = residual.source == "stream" ? x : "normed" ? norm(x) : 0
+ *     x' = residual.scale · r + out_scale · post_norm(combine_i(branch_i(in_scale · norm(x))))
+ *     branch_i(y) = out_scale_i · post_norm_i(operator_i(in_scale_i · y))
+ *
+ * A block with one mixer or ffn has one branch, with neutral scales and no post_norm of its own.
+ */
+export interface ResolvedLayer {
+  /** Position in the stack, from 0. */
+  readonly index: number;
+  /** Name under `blocks`, or the text of a parallel group such as `[M&*]`. */
+  readonly block: string;
+  /** Scope of the parameters: `layers.<index>`, or `shared.<block>` for every use of a shared block. States are never shared. */
+  readonly weights: string;
+  readonly norm: NormSpec | null;
+  readonly post_norm: NormSpec | null;
+  readonly in_scale: number;
+  readonly out_scale: number;
+  readonly residual: ResidualSpec;
+  readonly combine: "sum" | "mean";
+  readonly branches: readonly ResolvedBranch[];
+}
+
+export interface ResidualSpec {
+  /** What the branch's result is added to: the stream x, the normed x, or nothing. */
+  readonly source: "stream" | "normed" | "none";
+  readonly scale: number;
+}
+
+export interface ResolvedBranch {
+  /** Scope of the parameters inside the layer's: `mixer`, `ffn`, or `parallel.<i>`. */
+  readonly name: string;
+  readonly in_scale: number;
+  readonly out_scale: number;
+  readonly post_norm: NormSpec | null;
+  readonly operator: MixerSpec | FfnSpec;
+}
+
+export type MixerSpec =
+  | MambaSpec
+  | Mamba2Spec
+  | GatedDeltaSpec
+  | LinearAttentionSpec
+  | AttentionSpec
+  | S4dSpec
+  | RnnSpec;
+
+export type FfnSpec = MlpSpec;
+
+/** Mamba-1 (Gu & Dao 2023): selective scan with a diagonal A [d_inner, d_state]. */
+export interface MambaSpec {
+  readonly type: "mamba";
+  readonly d_inner: number;
+  readonly d_state: number;
+  /** Kernel size of the causal depthwise convolution. */
+  readonly d_conv: number;
+  readonly dt_rank: number;
+  readonly conv_bias: boolean;
+  /** Biases of in_proj and out_proj. */
+  readonly bias: boolean;
+  /** Norm of dt [dt_rank], B and C [d_state], each with weights of its own (Jamba; weightless in Falcon-Mamba). */
+  readonly inner_norm: NormSpec | null;
+  /** softplus(dt_bias) starts log-uniform in [dt_min, dt_max], at least dt_init_floor. */
+  readonly dt_min: number;
+  readonly dt_max: number;
+  readonly dt_init_floor: number;
+}
+
+/** Mamba-2 (Dao & Gu 2024): one decay per head, d_inner = n_heads · head_dim, B and C shared by groups of heads. */
+export interface Mamba2Spec {
+  readonly type: "mamba2";
+  readonly n_heads: number;
+  readonly head_dim: number;
+  readonly d_inner: number;
+  readonly d_state: number;
+  readonly n_groups: number;
+  readonly d_conv: number;
+  readonly conv_bias: boolean;
+  /** Biases of in_proj and out_proj. */
+  readonly bias: boolean;
+  /** RMS norm combined with the gate silu(z); null: y · silu(z) alone. */
+  readonly gated_norm: GatedNormSpec | null;
+  /** softplus(dt + dt_bias) is clamped to [low, high]; high may be Infinity. */
+  readonly dt_limit: readonly [low: number, high: number];
+  readonly dt_min: number;
+  readonly dt_max: number;
+  readonly dt_init_floor: number;
+  /** -A starts uniform in [low, high]. */
+  readonly A_init_range: readonly [low: number, high: number];
+  /** D has one weight per channel instead of one per head. */
+  readonly D_has_hdim: boolean;
+}
+
+export interface GatedNormSpec {
+  /** gate_then_norm: rms(y · silu(z)) · w; norm_then_gate: rms(y) · w · silu(z). */
+  readonly order: "gate_then_norm" | "norm_then_gate";
+  /** The mean square is taken over each of this many groups of channels. */
+  readonly groups: number;
+  readonly eps: number;
+}
+
+/** Gated DeltaNet (Yang et al. 2024). Value head h reads key head floor(h / (n_heads / n_key_heads)). */
+export interface GatedDeltaSpec {
+  readonly type: "gated_delta";
+  /** Value heads. */
+  readonly n_heads: number;
+  readonly n_key_heads: number;
+  readonly key_head_dim: number;
+  readonly value_head_dim: number;
+  readonly d_conv: number;
+  readonly conv_bias: boolean;
+  /** Biases of the projections of x and of the output. */
+  readonly bias: boolean;
+  /** beta = 2 · sigmoid(b) instead of sigmoid(b). */
+  readonly allow_neg_eigval: boolean;
+  /** q and k are divided by sqrt(sum of squares + qk_eps) per head. */
+  readonly qk_eps: number;
+  /** Per-head norm of the output over value_head_dim, one weight vector for all heads. */
+  readonly output_norm: NormSpec | null;
+  /** Activation of the gate that multiplies the normed output; none: no gate. */
+  readonly output_gate: "silu" | "sigmoid" | "none";
+  readonly dt_min: number;
+  readonly dt_max: number;
+  readonly dt_init_floor: number;
+  readonly A_init_range: readonly [low: number, high: number];
+}
+
+/** Linear attention with a fixed decay: S_t = exp(log_decay_h) S_{t-1} + k_t ⊗ v_t, o_t = scale · S_tᵀ q_t.
+ * Query head h reads the state of key head floor(h / (n_heads / n_kv_heads)). */
+export interface LinearAttentionSpec {
+  readonly type: "linear_attention";
+  readonly n_heads: number;
+  readonly n_kv_heads: number;
+  readonly key_head_dim: number;
+  readonly value_head_dim: number;
+  /** Applied to q and k. elu_plus_one: elu(x) + 1. */
+  readonly feature_map: "none" | "silu" | "relu" | "elu_plus_one";
+  /** Applied to v. */
+  readonly value_activation: "none" | "silu";
+  /** Natural log of each head's decay (length n_kv_heads: one per state); null: no decay. */
+  readonly log_decay: readonly number[] | null;
+  readonly rope: RopeSpec | null;
+  /** Multiplies q · k. */
+  readonly scale: number;
+  readonly output_norm: OutputNormSpec | null;
+  readonly output_gate: "none" | "silu" | "sigmoid";
+  /** Biases of every projection. */
+  readonly bias: boolean;
+}
+
+export interface OutputNormSpec extends NormSpec {
+  /** head: over each head's channels, weight [n_heads · value_head_dim]; all: over all heads' channels at once. */
+  readonly over: "head" | "all";
+}
+
+/** Causal softmax attention; query head h reads key head floor(h / (n_heads / n_kv_heads)). */
+export interface AttentionSpec {
+  readonly type: "attention";
+  readonly n_heads: number;
+  readonly n_kv_heads: number;
+  /** Of queries and keys. */
+  readonly head_dim: number;
+  readonly value_head_dim: number;
+  readonly rope: RopeSpec | null;
+  /** Keys each query sees, itself included; null: all before it. */
+  readonly window: number | null;
+  /** Scores become cap · tanh(score / cap); null: unchanged. */
+  readonly softcap: number | null;
+  /** Norm of q and k before rope: per head (weight [head_dim]) or over the whole projection (weight [heads · head_dim]). */
+  readonly qk_norm: OutputNormSpec | null;
+  /** One learned logit per head in the softmax's denominator, neither scaled nor capped. */
+  readonly sink: boolean;
+  /** Multiplies q · k. */
+  readonly scale: number;
+  /** Biases of the q, k and v projections. */
+  readonly qkv_bias: boolean;
+  readonly output_bias: boolean;
+  /** sigmoid: the heads' output is multiplied by sigmoid(W_g x), W_g [n_heads · value_head_dim, d_model]. */
+  readonly output_gate: "none" | "sigmoid";
+}
+
+/** Rotary positions (Su et al. 2021), half-split pairs (j, j + rotary_dim / 2). `ropeFrequencies` gives the angles. */
+export interface RopeSpec {
+  readonly theta: number;
+  /** Rotates the first rotary_dim channels of each head; even. */
+  readonly rotary_dim: number;
+  readonly scaling: RopeScalingSpec | null;
+}
+
+export type RopeScalingSpec =
+  | { readonly type: "linear"; readonly factor: number }
+  | { readonly type: "ntk"; readonly factor: number }
+  | {
+      readonly type: "yarn";
+      readonly factor: number;
+      readonly original_max_length: number;
+      readonly beta_fast: number;
+      readonly beta_slow: number;
+      readonly attention_factor: number;
+    }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly original_max_length: number;
+      readonly low_freq_factor: number;
+      readonly high_freq_factor: number;
+    }
+  | {
+      readonly type: "longrope";
+      /** One divisor per rotated pair (length rotary_dim / 2). */
+      readonly factors: readonly number[];
+      readonly attention_factor: number;
+    };
+
+/** S4D (Gu et al. 2022): a time-invariant diagonal SSM per channel, then activation and output projection. */
+export interface S4dSpec {
+  readonly type: "s4d";
+  /** Real state size per channel; complex modes come in d_state / 2 conjugate pairs. */
+  readonly d_state: number;
+  readonly discretization: "zoh" | "euler";
+  readonly A_init: "s4d_lin" | "s4d_inv" | "s4d_real";
+  readonly dt_min: number;
+  readonly dt_max: number;
+  readonly activation: "gelu" | "silu" | "none";
+  /** glu: W1 y · sigmoid(W2 y); linear: W y. */
+  readonly output: "glu" | "linear";
+  readonly bias: boolean;
+}
+
+/** A gated recurrent unit (Cho et al. 2014) with reset gate after the recurrent product, as in cuDNN and ONNX. */
+export interface RnnSpec {
+  readonly type: "rnn";
+  readonly cell: "gru";
+  readonly d_hidden: number;
+  readonly bias: boolean;
+}
+
+/** down(activation(up x)), or down(activation(gate x) · up x) when gated. */
+export interface MlpSpec {
+  readonly type: "mlp";
+  readonly d_ff: number;
+  /** gelu: with erf; gelu_tanh: its tanh approximation; relu2: relu squared. */
+  readonly activation: "silu" | "gelu" | "gelu_tanh" | "relu" | "relu2";
+  readonly gated: boolean;
+  readonly bias: boolean;
+}
