@@ -1,0 +1,151 @@
+// attention through ring caches: a sequence in chunks equals the whole, whatever the window, the capacity and the chunks.
+import { describe, test } from "vitest";
+import { sizeOf } from "../../src/graph/shape.ts";
+import { attentionOp } from "../../src/ops/attention/op.ts";
+import { reference } from "../../src/ops/attention/reference.ts";
+import { lower } from "../../src/ops/attention/wasm.ts";
+import { engines, expectClose, feedOf } from "./evaluate.ts";
+import { type HostInput, runLowered } from "./lowered.ts";
+
+function need<V>(value: V | undefined): V {
+  if (value === undefined) throw new Error("missing");
+  return value;
+}
+
+/** Runs `chunks` of a sequence one after the other through ring caches that start as NaN, and joins the outputs. */
+function inChunks(
+  {
+    capacity,
+    batch,
+    heads,
+    dims,
+    options,
+    chunks,
+    start,
+  }: {
+    readonly capacity: number;
+    readonly batch: number;
+    readonly heads: readonly [number, number];
+    readonly dims: readonly [number, number];
+    readonly options: { readonly window: number; readonly scale: number };
+    readonly chunks: readonly number[];
+    /** Position of the first token of every row. */
+    readonly start: number;
+  },
+  whole: ReadonlyMap<string, HostInput>,
+  run: (
+    inputs: readonly (HostInput | undefined)[],
+    attributes: Parameters<typeof reference>[1],
+  ) => readonly ArrayLike<number>[],
+): Float64Array {
+  const attributes = { causal: true, softcap: 0, ...options };
+  const total = chunks.reduce((a, b) => a + b, 0);
+  const result = new Float64Array(batch * total * heads[0] * dims[1]);
+  const ring = (channels: number): HostInput => {
+    const shape = [batch, capacity, heads[1], channels];
+    return { shape, dtype: "f32", data: new Float32Array(sizeOf(shape)).fill(Number.NaN) };
+  };
+  let [pastKey, pastValue] = [ring(dims[0]), ring(dims[1])];
+  let done = 0;
+  for (const count of chunks) {
+    const part = (name: string): HostInput => {
+      const { shape, data } = need(whole.get(name));
+      const width = need(shape[2]) * need(shape[3]);
+      const rows = Array.from({ length: batch }, (_, b) =>
+        Array.from(data).slice((b * total + done) * width, (b * total + done + count) * width),
+      );
+      return {
+        shape: [batch, count, need(shape[2]), need(shape[3])],
+        dtype: "f32",
+        data: Float32Array.from(rows.flat()),
+      };
+    };
+    const position: HostInput = { shape: [batch], dtype: "i32", data: new Int32Array(batch).fill(start + done) };
+    const [y, , key, value] = run(
+      [part("q"), part("k"), part("v"), pastKey, pastValue, position, undefined],
+      attributes,
+    );
+    pastKey = { ...pastKey, data: need(key) };
+    pastValue = { ...pastValue, data: need(value) };
+    const width = heads[0] * dims[1];
+    for (let b = 0; b < batch; b++) {
+      result.set(Array.from(need(y)).slice(b * count * width, (b + 1) * count * width), (b * total + done) * width);
+    }
+    done += count;
+  }
+  return result;
+}
+
+const splits: Readonly<Record<string, readonly number[]>> = {
+  "token by token": Array.from({ length: 41 }, () => 1),
+  "a prompt, then tokens": [29, ...Array.from({ length: 12 }, () => 1)],
+  "odd chunks": [3, 17, 1, 2, 11, 7],
+  "one chunk": [41],
+};
+
+describe("a sequence in chunks through ring caches equals the whole", () => {
+  const heads = [6, 2] as const;
+  const dims = [10, 12] as const;
+  const batch = 2;
+  const tokens = 41;
+  const whole = feedOf({
+    q: [batch, tokens, heads[0], dims[0]],
+    k: [batch, tokens, heads[1], dims[0]],
+    v: [batch, tokens, heads[1], dims[1]],
+  });
+  for (const [what, window, capacity] of [
+    ["all keys", 0, 41],
+    ["all keys, room to spare", 0, 64],
+    ["a window that the cache just holds", 9, 9],
+    ["a window smaller than the cache", 9, 16],
+    ["a window of one", 1, 1],
+    ["a window beyond the sequence", 100, 48],
+  ] as const) {
+    const options = { window, scale: 0.3 };
+    const inputs = ["q", "k", "v"].map((name) => whole.get(name));
+    const hosts = inputs.map((value) => value && { ...value, data: Float64Array.from(value.data) });
+    const [exact] = reference(hosts, { causal: true, softcap: 0, ...options });
+    for (const [how, chunks] of Object.entries(splits)) {
+      test(`${what}; ${how}`, () => {
+        const setup = { capacity, batch, heads, dims, options, chunks, start: 0 };
+        for (const engine of engines) {
+          const actual = inChunks(setup, whole, (values, attributes) => {
+            if (engine.wasm === undefined) {
+              const floats = values.map(
+                (v) => v && { ...v, data: v.dtype === "i32" ? Int32Array.from(v.data) : Float64Array.from(v.data) },
+              );
+              return reference(floats, attributes).map((tensor) => tensor.data);
+            }
+            // The caches are updated where they are.
+            const inPlace = [
+              [3, 2],
+              [4, 3],
+            ] as const;
+            return runLowered(attentionOp, lower, values, attributes, { ...engine.wasm, inPlace }).map(need);
+          });
+          expectClose(engine.name, actual, need(exact).data, 2e-5);
+        }
+      });
+    }
+  }
+
+  test("and a cache is copied where it may not be overwritten, with more new rows than slots", () => {
+    const shapes = { q: [2, 7, 2, 4], k: [2, 7, 1, 4], v: [2, 7, 1, 6], pk: [2, 5, 1, 4], pv: [2, 5, 1, 6] };
+    const feed = feedOf(shapes);
+    for (const capacity of [5, 11]) {
+      const past = feedOf({ pk: [2, capacity, 1, 4], pv: [2, capacity, 1, 6] }, 5);
+      const position: HostInput = { shape: [2], dtype: "i32", data: Int32Array.of(3, 1000) };
+      const values = [feed.get("q"), feed.get("k"), feed.get("v"), past.get("pk"), past.get("pv"), position, undefined];
+      const attributes = { scale: 0.5, causal: true, window: 0, softcap: 0 };
+      const floats = values.map(
+        (v) => v && { ...v, data: v.dtype === "i32" ? Int32Array.from(v.data) : Float64Array.from(v.data) },
+      );
+      const exact = reference(floats, attributes);
+      for (const engine of engines) {
+        if (engine.wasm === undefined) continue;
+        const actual = runLowered(attentionOp, lower, values, attributes, engine.wasm);
+        for (const [i, tensor] of exact.entries()) expectClose(`output ${i}`, need(actual[i]), tensor.data, 2e-5);
+      }
+    }
+  });
+});

@@ -1,0 +1,147 @@
+// cross_entropy and its gradient.
+import { describe, expect, test } from "vitest";
+import { input } from "../../src/graph/leaves.ts";
+import { crossEntropy, crossEntropyOp } from "../../src/ops/cross-entropy/op.ts";
+import { crossEntropyGradientOp } from "../../src/ops/cross-entropy-gradient/op.ts";
+import { lower as lowerGradient } from "../../src/ops/cross-entropy-gradient/wasm.ts";
+import { differentiate } from "../../src/ops/gradients.ts";
+import { required } from "../../src/ops/types.ts";
+import {
+  checkFixture,
+  type Engine,
+  engines,
+  evaluate,
+  expectClose,
+  expectEnginesAgree,
+  expectGradients,
+  feedOf,
+  wasmEngines,
+} from "./evaluate.ts";
+import { loadCases } from "./fixtures.ts";
+import { type HostInput, runLowered } from "./lowered.ts";
+
+const cases = await loadCases("cross_entropy");
+
+describe.each(engines)("on $name", (engine) => {
+  test.each(cases)("cross_entropy agrees with PyTorch: $name", (fixture) => {
+    const ignore = Number(fixture.attrs.ignore_index);
+    checkFixture(fixture, engine, (x) => ({
+      loss: crossEntropy(required(x.get("logits"), "logits"), required(x.get("targets"), "targets"), { ignore }).loss,
+    }));
+  });
+});
+
+const i32 = (values: readonly number[]): HostInput => ({ shape: [values.length], dtype: "i32", data: values });
+
+function build(rows: number, classes: number, targets: readonly number[]) {
+  const logits = input("logits", [rows, classes]);
+  const results = crossEntropy(logits, input("targets", [rows], "i32"));
+  const feed = feedOf({ logits: [rows, classes], dloss: [], dlse: [rows] }).set("targets", i32(targets));
+  return { ...results, logits, feed };
+}
+
+/** Loss and gradient of the logits. */
+function lossAndGradient(built: ReturnType<typeof build>, engine?: Engine) {
+  const gradients = differentiate([{ tensor: built.loss, gradient: input("dloss", []) }], [built.logits]);
+  return evaluate([built.loss, required(gradients[0], "gradient")], built.feed, engine);
+}
+
+test("the gradients of loss and log-sum-exp are finite differences", () => {
+  const { loss, lse, logits, feed } = build(4, 6, [5, -100, 0, 2]);
+  expectGradients([loss, lse], [logits], feed);
+});
+
+test("any number of rows and classes, blocks of classes included", () => {
+  for (const [rows, classes] of [
+    [1, 1],
+    [1, 2],
+    [3, 5],
+    [4, 256],
+    [2, 2048],
+    [3, 2049],
+    [2, 5003],
+  ] as const) {
+    const built = build(
+      rows,
+      classes,
+      Array.from({ length: rows }, (_, i) => (i * 7919) % classes),
+    );
+    const seeds = [
+      { tensor: built.loss, gradient: input("dloss", []) },
+      { tensor: built.lse, gradient: input("dlse", [rows]) },
+    ];
+    const [gradient] = differentiate(seeds, [built.logits]);
+    expectEnginesAgree([built.loss, built.lse, built.count, required(gradient, "gradient")], built.feed);
+  }
+});
+
+test("rows that are ignored weigh nothing, and if all are, loss and gradient are zero", () => {
+  for (const engine of engines) {
+    const [some, gradient] = lossAndGradient(build(3, 4, [1, -100, 2]), engine);
+    expect(some?.[0]).toBeGreaterThan(0);
+    expect(Array.from(gradient ?? []).slice(4, 8)).toEqual([0, 0, 0, 0]);
+    const [none, zeros] = lossAndGradient(build(2, 4, [-100, -100]), engine);
+    expect(none?.[0]).toBe(0);
+    expect(Array.from(zeros ?? []).every((v) => v === 0)).toBe(true);
+  }
+});
+
+test("a target that is no class makes the loss and its row of the gradient NaN, other rows stay", () => {
+  for (const engine of engines) {
+    for (const wrong of [4, -1, 1 << 30]) {
+      const [loss, gradient] = lossAndGradient(build(2, 4, [1, wrong]), engine);
+      expect(loss?.[0]).toBeNaN();
+      expect(
+        Array.from(gradient ?? [])
+          .slice(0, 4)
+          .every(Number.isFinite),
+      ).toBe(true);
+      expect(
+        Array.from(gradient ?? [])
+          .slice(4)
+          .every(Number.isNaN),
+      ).toBe(true);
+    }
+  }
+});
+
+test("logits of plus or minus a thousand neither overflow nor lose the loss", () => {
+  const built = build(2, 3, [0, 1]);
+  built.feed.set("logits", { shape: [2, 3], dtype: "f32", data: [1000, -1000, 999, -1000, -1001, -1002] });
+  for (const engine of wasmEngines) {
+    const [loss] = evaluate([built.loss], built.feed, engine);
+    expect(loss?.[0]).toBeCloseTo((Math.log(1 + Math.exp(-1)) + Math.log(1 + Math.exp(1) + Math.exp(-1))) / 2, 5);
+  }
+});
+
+test("minus infinity masks a class out", () => {
+  const built = build(1, 3000, [2500]);
+  const data = Array.from({ length: 3000 }, (_, i) => (i === 2500 || i === 2999 ? 1 : Number.NEGATIVE_INFINITY));
+  built.feed.set("logits", { shape: [1, 3000], dtype: "f32", data });
+  for (const engine of engines) expect(evaluate([built.loss], built.feed, engine)[0]?.[0]).toBeCloseTo(Math.LN2, 6);
+});
+
+test("the gradient may overwrite the logits", () => {
+  const built = build(5, 37, [3, 36, -100, 0, 12]);
+  const [, expected = []] = lossAndGradient(built);
+  const [lse = [], count = []] = evaluate([built.lse, built.count], built.feed);
+  const inputs: HostInput[] = [
+    ...["logits", "targets"].map((name) => required(built.feed.get(name), name)),
+    { shape: [5], dtype: "f32", data: lse },
+    { shape: [], dtype: "f32", data: count },
+    required(built.feed.get("dloss"), "dloss"),
+  ];
+  const attributes = { ignore: -100 };
+  const [actual = []] = runLowered(crossEntropyGradientOp, lowerGradient, inputs, attributes, {
+    inPlace: [[0, 0]],
+    threads: 2,
+  });
+  expectClose("dlogits", actual, expected, 1e-5);
+});
+
+test("inputs that do not fit are named", () => {
+  const logits = input("logits", [2, 3, 10]);
+  expect(() => crossEntropy(logits, input("t", [2], "i32"))).toThrow(/logits \[2, 3, 10\] do not fit targets \[2\]/);
+  expect(() => crossEntropy(logits, input("t", [2, 3]))).toThrow(/targets are f32, must be i32/);
+  expect(() => crossEntropyOp.infer([logits, undefined], { ignore: 0 })).toThrow(/missing/);
+});

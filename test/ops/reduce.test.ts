@@ -1,0 +1,92 @@
+// reduce on the wasm runtime, against the float64 reference.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { sizeOf } from "../../src/graph/shape.ts";
+import { type ReduceAttributes, reduceOp } from "../../src/ops/reduce/op.ts";
+import { reference } from "../../src/ops/reduce/reference.ts";
+import { axisRuns, lower } from "../../src/ops/reduce/wasm.ts";
+import { expectClose, numbers, wasmEngines } from "./evaluate.ts";
+import { type HostInput, runLowered } from "./lowered.ts";
+
+const functions = ["sum", "mean", "max", "sum_squares"] as const;
+
+function check(shape: readonly number[], attributes: ReduceAttributes, tolerance = 2e-6): void {
+  const x: HostInput = { shape, dtype: "f32", data: numbers(sizeOf(shape), 5) };
+  const expected = reference([{ ...x, data: Float64Array.from(x.data) }], attributes)[0]?.data ?? [];
+  for (const { name, wasm } of [...wasmEngines, { name: "3 threads", wasm: { build: "simd", threads: 3 } as const }]) {
+    const [actual] = runLowered(reduceOp, lower, [x], attributes, wasm);
+    expectClose(`${name}: ${attributes.fn} of [${shape}] over [${attributes.axes}]`, actual ?? [], expected, tolerance);
+  }
+}
+
+describe.each(functions)("%s", (fn) => {
+  test.each([
+    ["everything", [3, 5, 7], [0, 1, 2]],
+    ["everything, enough to share", [20000], [0]],
+    ["the leading axes", [2, 7, 33], [0, 1]],
+    ["the leading axes, enough to share", [4, 600, 70], [0, 1]],
+    ["the leading axis under few columns", [9000, 3], [0]],
+    ["the leading axis under many columns", [5, 5000], [0]],
+    ["the last axis", [6, 131], [1]],
+    ["a middle axis", [3, 50, 9], [1]],
+    ["a long middle axis of few rows", [2, 3000, 5], [1]],
+    ["alternating axes", [3, 4, 5, 6], [0, 2]],
+    ["alternating axes, the others", [3, 4, 5, 6], [1, 3]],
+    ["an axis of one", [4, 1, 3], [1]],
+    ["no axis", [4, 3], []],
+    ["one element", [1], [0]],
+  ])("over %s", (_, shape, axes) => {
+    check(shape, { fn, axes, keepDims: false }, 1e-5);
+  });
+
+  test("over any axes of any shape", () => {
+    const cases = fc
+      .array(fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 60 })), { minLength: 1, maxLength: 5 })
+      .filter((shape) => sizeOf(shape) < 5000)
+      .chain((shape) => fc.tuple(fc.constant(shape), fc.subarray(shape.map((_, i) => i)), fc.boolean()));
+    fc.assert(
+      fc.property(cases, ([shape, axes, keepDims]) => check(shape, { fn, axes, keepDims }, 1e-5)),
+      { numRuns: 40 },
+    );
+  });
+});
+
+test("a million equal numbers add up without losing digits", () => {
+  const x: HostInput = { shape: [1 << 20], dtype: "f32", data: new Float32Array(1 << 20).fill(0.1) };
+  const column: HostInput = { ...x, shape: [1 << 18, 4] };
+  for (const { wasm } of wasmEngines) {
+    const [sum] = runLowered(reduceOp, lower, [x], { fn: "sum", axes: [0], keepDims: false }, wasm);
+    expect(Math.abs((sum?.[0] ?? 0) / (Math.fround(0.1) * 2 ** 20) - 1)).toBeLessThan(1e-6);
+    const [columns] = runLowered(reduceOp, lower, [column], { fn: "sum", axes: [0], keepDims: false }, wasm);
+    expect(Math.abs((columns?.[1] ?? 0) / (Math.fround(0.1) * 2 ** 18) - 1)).toBeLessThan(2e-5);
+  }
+});
+
+test("NaN wins every maximum and every sum", () => {
+  const data = numbers(400);
+  data[123] = Number.NaN;
+  for (const fn of functions) {
+    for (const { wasm } of wasmEngines) {
+      const [all] = runLowered(
+        reduceOp,
+        lower,
+        [{ shape: [400], dtype: "f32", data }],
+        { fn, axes: [0], keepDims: false },
+        wasm,
+      );
+      expect(all?.[0], fn).toBeNaN();
+    }
+  }
+});
+
+test("adjacent axes of one kind are one run", () => {
+  expect(axisRuns([2, 3, 1, 4, 5], [0, 1])).toEqual([
+    { size: 6, reduced: true },
+    { size: 20, reduced: false },
+  ]);
+  expect(axisRuns([2, 3, 4], [1])).toEqual([
+    { size: 2, reduced: false },
+    { size: 3, reduced: true },
+    { size: 4, reduced: false },
+  ]);
+});

@@ -1,0 +1,169 @@
+// rms_norm and its gradient.
+import { describe, expect, test } from "vitest";
+import { input } from "../../src/graph/leaves.ts";
+import { GraphError } from "../../src/graph/shape.ts";
+import { differentiate } from "../../src/ops/gradients.ts";
+import {
+  addRmsNorm,
+  type GateActivation,
+  l2Norm,
+  type NormMode,
+  rmsNorm,
+  rmsNormOp,
+} from "../../src/ops/rms-norm/op.ts";
+import { lower } from "../../src/ops/rms-norm/wasm.ts";
+import {
+  checkFixture,
+  engines,
+  evaluate,
+  expectClose,
+  expectEnginesAgree,
+  expectGradients,
+  feedOf,
+} from "./evaluate.ts";
+import { loadCases } from "./fixtures.ts";
+import { runLowered } from "./lowered.ts";
+
+const required = <T>(value: T | undefined): T => {
+  if (value === undefined) throw new Error("missing");
+  return value;
+};
+
+const plain = await loadCases("rms_norm");
+const gated = await loadCases("gated_rms_norm");
+const l2 = await loadCases("l2_norm");
+
+describe.each(engines)("on $name", (engine) => {
+  test.each(plain)("rms_norm agrees with PyTorch: $name", (fixture) => {
+    checkFixture(fixture, engine, (x) => ({
+      y: rmsNorm(required(x.get("x")), {
+        weight: x.get("weight"),
+        eps: Number(fixture.attrs.eps),
+        mode: fixture.attrs.mode as NormMode,
+      }),
+    }));
+  });
+
+  test.each(gated)("gated rms_norm agrees with PyTorch: $name", (fixture) => {
+    checkFixture(fixture, engine, (x) => ({
+      y: rmsNorm(required(x.get("x")), {
+        weight: x.get("weight"),
+        gate: x.get("z"),
+        eps: Number(fixture.attrs.eps),
+        groups: Number(fixture.attrs.groups),
+        normBeforeGate: fixture.attrs.norm_before_gate === true,
+        gateActivation: fixture.attrs.activation as GateActivation,
+      }),
+    }));
+  });
+
+  test.each(l2)("l2Norm agrees with PyTorch: $name", (fixture) => {
+    checkFixture(fixture, engine, (x) => ({
+      y: l2Norm(required(x.get("x")), { eps: Number(fixture.attrs.eps), scale: Number(fixture.attrs.scale) }),
+    }));
+  });
+});
+
+const options = [1, 3].flatMap((groups) =>
+  ([undefined, "silu", "sigmoid", "none"] as const).flatMap((gate) =>
+    [true, false].flatMap((normBeforeGate) =>
+      (["weight", "one_plus_weight", "none"] as const).map((mode) => ({ groups, gate, normBeforeGate, mode })),
+    ),
+  ),
+);
+
+/** sum and y of a norm with every kind of input, at a size with a tail. */
+function build({ groups, gate, normBeforeGate, mode }: (typeof options)[number], residual: boolean, rows: number) {
+  const shape = [rows, 21];
+  const x = input("x", shape);
+  const weight = mode === "none" ? undefined : input("weight", [21]);
+  const z = gate === undefined ? undefined : input("gate", shape);
+  const other = input("residual", shape);
+  const norm = { weight, gate: z, groups, mode, normBeforeGate, gateActivation: gate, eps: 1e-3, scale: 0.7 };
+  const outputs = residual ? addRmsNorm(x, other, norm) : { y: rmsNorm(x, norm) };
+  const feed = feedOf({ x: shape, weight: [21], gate: shape, residual: shape, dy: shape, dsum: shape });
+  const leaves = [x, weight, z, residual ? other : undefined].filter((leaf) => leaf !== undefined);
+  return { outputs: Object.values(outputs), leaves, feed, shape };
+}
+
+describe.each(options)(
+  "rms_norm with $groups groups, gate $gate (after the norm: $normBeforeGate), mode $mode",
+  (option) => {
+    test("has the gradients of finite differences, with residual and sum", () => {
+      const { outputs, leaves, feed } = build(option, true, 2);
+      expectGradients(outputs, leaves, feed);
+    });
+
+    test.each([true, false])("runs the same on wasm (residual: %s)", (residual) => {
+      const { outputs, leaves, feed, shape } = build(option, residual, 5);
+      const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(i === 0 ? "dy" : "dsum", shape) }));
+      const gradients = differentiate(seeds, leaves).filter((g) => g !== undefined);
+      expect(gradients.length).toBe(leaves.length);
+      expectEnginesAgree([...outputs, ...gradients], feed);
+    });
+  },
+);
+
+test("rows of any length, fewer rows than threads, and one row", () => {
+  for (const [rows, channels] of [
+    [1, 1],
+    [1, 2],
+    [1, 768],
+    [2, 3],
+    [3, 64],
+    [7, 129],
+  ] as const) {
+    const [x, weight] = [input("x", [rows, channels]), input("weight", [channels])];
+    // With a tiny eps the gradient of a single channel cancels to nothing.
+    const y = rmsNorm(x, { weight, eps: 0.1 });
+    const seeds = [{ tensor: y, gradient: input("dy", y.shape) }];
+    const gradients = differentiate(seeds, [x, weight]).filter((g) => g !== undefined);
+    expectEnginesAgree([y, ...gradients], feedOf({ x: [rows, channels], weight: [channels], dy: [rows, channels] }));
+  }
+});
+
+test("y and sum may overwrite x and the residual, and either may go unread", () => {
+  const feed = feedOf({ x: [3, 10], weight: [10], residual: [3, 10], gate: [3, 10] });
+  const x = input("x", [3, 10]);
+  const { y, sum } = addRmsNorm(x, input("residual", [3, 10]), {
+    weight: input("weight", [10]),
+    gate: input("gate", [3, 10]),
+    eps: 1e-5,
+    normBeforeGate: false,
+  });
+  const [expectedY = [], expectedSum = []] = evaluate([y, sum], feed);
+  const inputs = ["x", "weight", "gate", "residual"].map((name) => feed.get(name));
+  const attributes = y.node.attributes as Parameters<typeof rmsNormOp.infer>[1];
+  for (const inPlace of [
+    [],
+    [[0, 0]],
+    [[3, 0]],
+    [
+      [0, 0],
+      [3, 1],
+    ],
+    [
+      [3, 0],
+      [0, 1],
+    ],
+  ] as (readonly [number, number])[][]) {
+    for (const wanted of [() => true, (i: number) => i === 0]) {
+      const [actual = [], actualSum] = runLowered(rmsNormOp, lower, inputs, attributes, {
+        inPlace,
+        wanted,
+        threads: 2,
+      });
+      expectClose("y", actual, expectedY, 1e-6);
+      if (actualSum !== undefined) expectClose("sum", actualSum, expectedSum, 1e-6);
+    }
+  }
+});
+
+test("inputs that do not fit are named", () => {
+  const x = input("x", [2, 6]);
+  expect(() => rmsNorm(x, { weight: input("w", [5]), eps: 1e-5 })).toThrow(/rms_norm: weight is \[5\], must be \[6\]/);
+  expect(() => rmsNorm(x, { gate: input("g", [2, 5]), eps: 1e-5 })).toThrow(/rms_norm: gate is \[2, 5\]/);
+  expect(() => rmsNorm(x, { groups: 4, eps: 1e-5 })).toThrow(/4 groups do not divide the 6 channels/);
+  expect(() => rmsNorm(x, { mode: "weight", eps: 1e-5 })).toThrow(/mode "weight" needs a weight/);
+  expect(() => rmsNorm(input("i", [2, 6], "i32"), { eps: 1e-5 })).toThrow(GraphError);
+});
