@@ -1,0 +1,5 @@
+// Entry of a worker thread in a browser.
+import { runWorkerThread } from "../instantiate-worker.js";
+
+/** @param {MessageEvent} event */
+globalThis.onmessage = (event) => runWorkerThread(event.data, () => globalThis.postMessage("ready"));
