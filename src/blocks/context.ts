@@ -1,0 +1,82 @@
+// What a block builder works with: a place to take parameters from and to keep states in, whose names follow the layer.
+import { type Initialiser, parameter, state } from "../graph/leaves.ts";
+import { formatShape, GraphError, type Shape, sameShape } from "../graph/shape.ts";
+import type { StateBinding, Tensor } from "../graph/types.ts";
+import type { InitSpec } from "../spec/types.ts";
+
+export interface BlockContext {
+  /** Width of the residual stream. */
+  readonly width: number;
+  readonly init: InitSpec;
+  /** Tokens before this call for each row, i32 [B]; absent in stateless graphs, where every row starts at 0. */
+  readonly position: Tensor | undefined;
+  /** The parameter `name` of this block, made on first use; blocks that share weights get the same tensor. */
+  parameter(
+    name: string,
+    shape: readonly number[],
+    initialiser: Initialiser,
+    options?: { readonly decay?: boolean },
+  ): Tensor;
+  /** A matrix [out, in] of a linear layer, drawn as the spec's `init` says. */
+  weight(name: string, out: number, input: number): Tensor;
+  /** A matrix [out, in] that leads back into the residual stream (its initial scale may depend on the depth). */
+  outputWeight(name: string, out: number, input: number): Tensor;
+  /** A vector that starts at zero and does not decay. */
+  bias(name: string, size: number): Tensor;
+  /** The state `name` at the start of the call; undefined in stateless graphs, where it is zero. */
+  state(name: string, shape: Shape): Tensor | undefined;
+  /** Sets the value of a state after the call. Ignored in stateless graphs. */
+  next(name: string, value: Tensor): void;
+}
+
+/** Everything that the blocks of one model share while it is being built. */
+export interface ModelContext {
+  readonly stateful: boolean;
+  readonly parameters: Map<string, Tensor>;
+  readonly states: StateBinding[];
+  readonly position: Tensor | undefined;
+  readonly width: number;
+  readonly init: InitSpec;
+  readonly depth: number;
+}
+
+/** The context of one branch: parameters under `weights`, states under `states`. */
+export function blockContext(model: ModelContext, weights: string, states: string): BlockContext {
+  const open = new Map<string, Tensor>();
+  const make: BlockContext["parameter"] = (name, shape, initialiser, options) => {
+    const full = `${weights}.${name}`;
+    const known = model.parameters.get(full);
+    if (known !== undefined) {
+      if (!sameShape(known.shape, shape)) {
+        throw new GraphError(
+          `parameter "${full}" is wanted as ${formatShape(shape)} and as ${formatShape(known.shape)}`,
+        );
+      }
+      return known;
+    }
+    const tensor = parameter(full, shape, initialiser, options);
+    model.parameters.set(full, tensor);
+    return tensor;
+  };
+  const { std, rescale_residual } = model.init;
+  return {
+    width: model.width,
+    init: model.init,
+    position: model.position,
+    parameter: make,
+    weight: (name, out, input) => make(name, [out, input], { kind: "normal", std }),
+    outputWeight: (name, out, input) =>
+      make(name, [out, input], { kind: "normal", std: rescale_residual ? std / Math.sqrt(model.depth) : std }),
+    bias: (name, size) => make(name, [size], { kind: "zeros" }, { decay: false }),
+    state(name, shape) {
+      if (!model.stateful) return undefined;
+      const tensor = state(`${states}.${name}`, shape);
+      open.set(name, tensor);
+      return tensor;
+    },
+    next(name, output) {
+      const input = open.get(name);
+      if (input !== undefined) model.states.push({ name: `${states}.${name}`, input, output });
+    },
+  };
+}

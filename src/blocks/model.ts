@@ -1,0 +1,126 @@
+// A whole model as a graph: embedding, layers, head, and the loss for training. Nothing after this file knows what a
+// layer is.
+import { literal, mul as multiply, tanh } from "../graph/expression.ts";
+import { makeGraph } from "../graph/graph.ts";
+import { input } from "../graph/leaves.ts";
+import { type Graph, type Tensor, withScope } from "../graph/types.ts";
+import { crossEntropy } from "../ops/cross-entropy/op.ts";
+import { gather } from "../ops/gather/op.ts";
+import { add, pointwise, scale } from "../ops/map/op.ts";
+import { linear } from "../ops/matmul/op.ts";
+import { slice } from "../ops/slice/op.ts";
+import type { ArchitectureSpec, ResolvedBranch, ResolvedLayer } from "../spec/types.ts";
+import { attention } from "./attention.ts";
+import { type BlockContext, blockContext, type ModelContext } from "./context.ts";
+import { gatedDelta } from "./gated-delta.ts";
+import { linearAttention } from "./linear-attention.ts";
+import { mamba } from "./mamba.ts";
+import { mamba2 } from "./mamba2.ts";
+import { mlp } from "./mlp.ts";
+import { applyNorm } from "./norm.ts";
+import { rnn } from "./rnn.ts";
+import { s4d } from "./s4d.ts";
+
+/** Inputs of model graphs: `tokens` i32 [B, T]; `position` i32 [B], tokens before this call; `positions` i32 [B, T], each
+ * token's own position (only where positions are learned); `targets` i32 [B, T], -100 where nothing is to be predicted. */
+export interface ModelGraphOptions {
+  /** Whether states go in and out; without, every row starts from nothing. */
+  readonly stateful: boolean;
+  /** Compute logits of the last position only. */
+  readonly lastOnly?: boolean;
+}
+
+interface Body {
+  readonly context: ModelContext;
+  readonly logits: Tensor;
+}
+
+function buildBody(spec: ArchitectureSpec, { stateful, lastOnly = false }: ModelGraphOptions): Body {
+  const context: ModelContext = {
+    stateful,
+    parameters: new Map(),
+    states: [],
+    position: stateful ? input("position", ["B"], "i32") : undefined,
+    width: spec.d_model,
+    init: spec.init,
+    depth: spec.layers.length,
+  };
+  const root = (name: string): BlockContext => blockContext(context, name, name);
+  const table = root("embedding").weight("weight", spec.vocab_size, spec.d_model);
+  let x = withScope("embedding", () => {
+    const vectors = scale(gather(table, input("tokens", ["B", "T"], "i32")), spec.embedding.scale);
+    if (spec.positions === null) return vectors;
+    const positions = root("positions").weight("weight", spec.positions.max_length, spec.d_model);
+    return add(vectors, gather(positions, input("positions", ["B", "T"], "i32")));
+  });
+  for (const layer of spec.layers) x = withScope(`layers.${layer.index}`, () => applyLayer(x, layer, context));
+  const logits = withScope("head", () => {
+    const last = lastOnly ? slice(x, 1, -1, 1) : x;
+    const normed = applyNorm(last, spec.final_norm, "weight", root("final_norm"));
+    const { tied, bias, scale: factor, softcap } = spec.head;
+    const head = root("head");
+    const weight = tied ? table : head.weight("weight", spec.vocab_size, spec.d_model);
+    const scores = scale(linear(normed, weight, bias ? head.bias("bias", spec.vocab_size) : undefined), factor);
+    if (softcap === null) return scores;
+    return pointwise(scores, (s) => multiply(literal(softcap), tanh(multiply(s, literal(1 / softcap)))));
+  });
+  return { context, logits };
+}
+
+/** One residual branch; the equation stands at ResolvedLayer. */
+function applyLayer(x: Tensor, layer: ResolvedLayer, model: ModelContext): Tensor {
+  const at = (name: string): BlockContext =>
+    blockContext(model, name === "" ? layer.weights : `${layer.weights}.${name}`, `layers.${layer.index}.${name}`);
+  const normed = applyNorm(x, layer.norm, "norm", at(""));
+  const y = scale(normed, layer.in_scale);
+  const results = layer.branches.map((branch) => withScope(branch.name, () => applyBranch(y, branch, at(branch.name))));
+  const sum = results.reduce((total, result) => add(total, result));
+  const combined = layer.combine === "mean" ? scale(sum, 1 / results.length) : sum;
+  const out = scale(applyNorm(combined, layer.post_norm, "post_norm", at("")), layer.out_scale);
+  if (layer.residual.source === "none") return out;
+  return add(scale(layer.residual.source === "stream" ? x : normed, layer.residual.scale), out);
+}
+
+function applyBranch(y: Tensor, branch: ResolvedBranch, context: BlockContext): Tensor {
+  const result = applyOperator(scale(y, branch.in_scale), branch.operator, context);
+  return scale(applyNorm(result, branch.post_norm, "post_norm", context), branch.out_scale);
+}
+
+function applyOperator(x: Tensor, operator: ResolvedBranch["operator"], context: BlockContext): Tensor {
+  switch (operator.type) {
+    case "mamba":
+      return mamba(x, operator, context);
+    case "mamba2":
+      return mamba2(x, operator, context);
+    case "gated_delta":
+      return gatedDelta(x, operator, context);
+    case "linear_attention":
+      return linearAttention(x, operator, context);
+    case "attention":
+      return attention(x, operator, context);
+    case "s4d":
+      return s4d(x, operator, context);
+    case "rnn":
+      return rnn(x, operator, context);
+    case "mlp":
+      return mlp(x, operator, context);
+  }
+}
+
+/** tokens (and states) → `logits` f32 [B, T, V], or [B, 1, V] with lastOnly. */
+export function buildForward(spec: ArchitectureSpec, options: ModelGraphOptions): Graph {
+  const { context, logits } = buildBody(spec, options);
+  return makeGraph({ outputs: [{ name: "logits", tensor: logits }], states: context.states });
+}
+
+/** tokens and targets → `loss`: mean cross entropy in nats over the targets that are not -100; and `logits`. */
+export function buildLoss(spec: ArchitectureSpec): Graph {
+  const { logits } = buildBody(spec, { stateful: false });
+  const { loss } = withScope("loss", () => crossEntropy(logits, input("targets", ["B", "T"], "i32")));
+  return makeGraph({
+    outputs: [
+      { name: "loss", tensor: loss },
+      { name: "logits", tensor: logits },
+    ],
+  });
+}

@@ -1,0 +1,69 @@
+// Pieces that most mixers share: linear layers, causal convolutions and heads.
+import { type Expression, gelu, geluTanh, relu, sigmoid, silu, square } from "../graph/expression.ts";
+import { fixedDimAt } from "../graph/shape.ts";
+import type { Tensor } from "../graph/types.ts";
+import { causalConv } from "../ops/causal-conv/op.ts";
+import { mul, pointwise } from "../ops/map/op.ts";
+import { linear } from "../ops/matmul/op.ts";
+import { reshape } from "../ops/reshape/op.ts";
+import type { BlockContext } from "./context.ts";
+
+/** x · weightᵀ (+ bias): parameters `<name>.weight` [size, width of x] and `<name>.bias`. */
+export function project(x: Tensor, name: string, size: number, context: BlockContext, bias = false): Tensor {
+  const weight = context.weight(`${name}.weight`, size, fixedDimAt(x.shape, -1));
+  return linear(x, weight, bias ? context.bias(`${name}.bias`, size) : undefined);
+}
+
+/** The projection back to the width of the residual stream. */
+export function projectOut(x: Tensor, name: string, context: BlockContext, bias = false): Tensor {
+  const weight = context.outputWeight(`${name}.weight`, context.width, fixedDimAt(x.shape, -1));
+  return linear(x, weight, bias ? context.bias(`${name}.bias`, context.width) : undefined);
+}
+
+/**
+ * silu of a causal depthwise convolution of x [B, T, C] with kernel size K: parameters `<name>.weight` [C, K] and
+ * `<name>.bias` [C], state `<name>` [B, K - 1, C].
+ */
+export function convolve(x: Tensor, name: string, size: number, context: BlockContext, bias: boolean): Tensor {
+  const channels = fixedDimAt(x.shape, -1);
+  const bound = 1 / Math.sqrt(size);
+  const weight = context.parameter(`${name}.weight`, [channels, size], { kind: "uniform", low: -bound, high: bound });
+  const past = size > 1 ? context.state(name, ["B", size - 1, channels]) : undefined;
+  const { output, present } = causalConv(x, weight, {
+    bias: bias ? context.bias(`${name}.bias`, channels) : undefined,
+    past,
+  });
+  if (present !== undefined) context.next(name, present);
+  return pointwise(output, silu);
+}
+
+/** [B, T, H · d] → [B, T, H, d]. */
+export function splitHeads(x: Tensor, heads: number): Tensor {
+  return reshape(x, [...x.shape.slice(0, 2), heads, fixedDimAt(x.shape, -1) / heads]);
+}
+
+/** [B, T, H, d] → [B, T, H · d]. */
+export function joinHeads(x: Tensor): Tensor {
+  return reshape(x, [...x.shape.slice(0, 2), fixedDimAt(x.shape, 2) * fixedDimAt(x.shape, 3)]);
+}
+
+export type Activation = "none" | "silu" | "sigmoid" | "gelu" | "gelu_tanh" | "relu" | "relu2";
+
+const activations: { readonly [A in Activation]: (x: Expression) => Expression } = {
+  none: (x) => x,
+  silu,
+  sigmoid,
+  gelu,
+  gelu_tanh: geluTanh,
+  relu,
+  relu2: (x) => square(relu(x)),
+};
+
+export function activate(x: Tensor, activation: Activation): Tensor {
+  return activation === "none" ? x : pointwise(x, activations[activation]);
+}
+
+/** x · act(gate), or x itself where there is no gate. */
+export function applyGate(x: Tensor, gate: Tensor | undefined, activation: Activation): Tensor {
+  return gate === undefined ? x : mul(x, activate(gate, activation));
+}

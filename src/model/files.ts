@@ -1,0 +1,45 @@
+// A saved model: the architecture as YAML text and the weights as a safetensors file. Folders are in node/files.ts; here is
+// what they hold, so that a browser can keep it where it likes.
+import { openSafetensors, type RandomAccessSource, type TensorToWrite } from "../formats/safetensors/index.ts";
+import { stringifySpec } from "../spec/load.ts";
+import type { ArchitectureSpec } from "../spec/types.ts";
+import { ModelError } from "./error.ts";
+import { specHash } from "./hash.ts";
+import type { Model } from "./model.ts";
+
+export const ARCHITECTURE_FILE = "architecture.yaml";
+export const WEIGHTS_FILE = "model.safetensors";
+
+/** The tensors and metadata of a weights file. */
+export async function encodeWeights(model: Model): Promise<{
+  readonly architecture: string;
+  readonly tensors: TensorToWrite[];
+  readonly metadata: Record<string, string>;
+}> {
+  const weights = await model.weights();
+  return {
+    architecture: stringifySpec(model.spec),
+    tensors: [...weights].map(([name, { shape, data }]) => ({ name, dtype: "F32", shape, data })),
+    metadata: { format: "hybraid_model", version: "1", spec_hash: specHash(model.spec) },
+  };
+}
+
+/**
+ * Reads weights for `spec`, converted to float32 from whatever type they are stored in.
+ * @throws ModelError when the file belongs to another architecture, SafetensorsError when it is damaged.
+ */
+export async function decodeWeights(
+  source: RandomAccessSource,
+  spec: ArchitectureSpec,
+): Promise<Map<string, Float32Array>> {
+  const file = await openSafetensors(source);
+  const hash = file.metadata.spec_hash;
+  if (file.metadata.format === "hybraid_model" && hash !== specHash(spec)) {
+    throw new ModelError(
+      `${source.name}: the weights belong to an architecture with hash ${hash}, ${spec.name} has ${specHash(spec)}`,
+    );
+  }
+  const weights = new Map<string, Float32Array>();
+  for (const name of file.tensors.keys()) weights.set(name, await file.readFloat32(name));
+  return weights;
+}
