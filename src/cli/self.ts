@@ -1,0 +1,15 @@
+// How this program is called, for messages that tell what to type next.
+import { join, relative } from "node:path";
+
+/** `hybraid`; in a checkout `npx hybraid`; otherwise what was typed. */
+export function commandName(script: string = process.argv[1] ?? ""): string {
+  const near = relative(process.cwd(), script);
+  if (near === join("dist", "cli", "main.js")) return "npx hybraid";
+  if (!/main\.[jt]s$/.test(script)) return "hybraid";
+  return `${script.endsWith(".ts") ? "npx tsx" : "node"} ${near.startsWith("..") ? script : near}`;
+}
+
+/** An argument as a shell takes it. */
+export function shellQuote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

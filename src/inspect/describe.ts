@@ -1,0 +1,103 @@
+// Operators in a few words, for tables and pictures. A type without a row does not compile.
+import type { FfnSpec, MixerSpec, NormSpec, ResolvedBranch, ResolvedLayer } from "../spec/types.ts";
+
+type Operator = MixerSpec | FfnSpec;
+
+/** What kinds of operators have in common: for colours. */
+export type Family = "ssm" | "linear_attention" | "attention" | "rnn" | "ffn";
+
+export const familyOf: { readonly [T in Operator["type"]]: Family } = {
+  mamba: "ssm",
+  mamba2: "ssm",
+  s4d: "ssm",
+  gated_delta: "linear_attention",
+  linear_attention: "linear_attention",
+  attention: "attention",
+  rnn: "rnn",
+  mlp: "ffn",
+};
+
+type Words = readonly (string | false)[];
+
+const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator, { type: T }>) => Words } = {
+  mamba: (o) => [
+    `d_inner ${o.d_inner}`,
+    `d_state ${o.d_state}`,
+    `d_conv ${o.d_conv}`,
+    o.inner_norm !== null && "inner norms",
+  ],
+  mamba2: (o) => [
+    heads(o.n_heads, o.head_dim),
+    `d_state ${o.d_state}`,
+    o.n_groups > 1 && `${o.n_groups} groups`,
+    `d_conv ${o.d_conv}`,
+  ],
+  gated_delta: (o) => [
+    `${o.n_heads} heads`,
+    `keys ${o.key_head_dim}, values ${o.value_head_dim}`,
+    o.n_key_heads !== o.n_heads && `${o.n_key_heads} key heads`,
+    `d_conv ${o.d_conv}`,
+  ],
+  linear_attention: (o) => [
+    o.value_head_dim === o.key_head_dim
+      ? heads(o.n_heads, o.key_head_dim)
+      : `${o.n_heads} heads, keys ${o.key_head_dim}, values ${o.value_head_dim}`,
+    o.n_kv_heads !== o.n_heads && `${o.n_kv_heads} kv heads`,
+    o.log_decay === null ? "no decay" : "fixed decay",
+    o.rope !== null && "rope",
+  ],
+  attention: (o) => [
+    heads(o.n_heads, o.head_dim),
+    o.n_kv_heads !== o.n_heads && `${o.n_kv_heads} kv`,
+    o.window === null ? "full" : `window ${o.window}`,
+    o.rope !== null && "rope",
+    o.softcap !== null && `softcap ${o.softcap}`,
+    o.qk_norm !== null && "qk-norm",
+    o.sink && "sink",
+    o.output_gate !== "none" && "gated",
+  ],
+  s4d: (o) => [`d_state ${o.d_state}`, o.discretization, o.A_init],
+  rnn: (o) => [o.cell, `d_hidden ${o.d_hidden}`],
+  mlp: (o) => [`d_ff ${o.d_ff}`, o.gated ? `${o.activation} gated` : o.activation],
+};
+
+const heads = (count: number, size: number): string => `${count} ${count === 1 ? "head" : "heads"} × ${size}`;
+
+/** Sizes and options of an operator, most important first: ["d_inner 128", "d_state 16", "d_conv 4"]. */
+export function describeOperator<T extends Operator["type"]>(
+  operator: Extract<Operator, { type: T }> & { type: T },
+): string[] {
+  return describe[operator.type](operator).filter((word) => word !== false);
+}
+
+/** What surrounds an operator and is out of the ordinary: scales, further norms, no residual. */
+export function describeBranch(branch: ResolvedBranch): string[] {
+  return surroundings({ in: branch.in_scale, out: branch.out_scale }, branch.post_norm);
+}
+
+/** The same for a whole layer. */
+export function describeLayer(layer: ResolvedLayer): string[] {
+  const { source, scale } = layer.residual;
+  const residual =
+    source === "none"
+      ? ["no residual"]
+      : [source === "normed" && "residual from the norm", scale !== 1 && `residual × ${scale}`];
+  const words = [
+    layer.norm === null && "no norm",
+    layer.combine === "mean" && layer.branches.length > 1 && "mean",
+    ...surroundings({ in: layer.in_scale, out: layer.out_scale }, layer.post_norm),
+    ...residual,
+  ];
+  return words.filter((word) => word !== false);
+}
+
+function surroundings(scales: { readonly in: number; readonly out: number }, postNorm: NormSpec | null): string[] {
+  const words = [
+    scales.in !== 1 && `in × ${round(scales.in)}`,
+    postNorm !== null && "post-norm",
+    scales.out !== 1 && `out × ${round(scales.out)}`,
+  ];
+  return words.filter((word) => word !== false);
+}
+
+const round = (value: number): number => Number(value.toPrecision(4));

@@ -1,0 +1,60 @@
+// Which part of a model a parameter belongs to, by its name: src/blocks names parameters after the layer and the branch.
+
+import { sizeOf } from "../graph/shape.ts";
+import type { NamedTensor } from "../graph/types.ts";
+import type { ArchitectureSpec, ResolvedLayer } from "../spec/types.ts";
+
+/** `embedding`, `positions`, `head`, `norms`, or the type of a mixer or FFN. */
+export interface PartReport {
+  readonly part: string;
+  readonly parameters: number;
+}
+
+/** Number of values of a parameter. */
+export const sizeOfParameter = ({ tensor }: NamedTensor): number => sizeOf(tensor.shape as readonly number[]);
+
+/** What follows `prefix.` in `name`; undefined where it does not start so. */
+function after(prefix: string, name: string): string | undefined {
+  return name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : undefined;
+}
+
+function partInLayer(layer: ResolvedLayer, rest: string): string {
+  for (const branch of layer.branches) {
+    const inner = after(branch.name, rest);
+    if (inner !== undefined) return inner.startsWith("post_norm.") ? "norms" : branch.operator.type;
+  }
+  return "norms";
+}
+
+/** Parameters by part, in the order in which data meets them; the parts add up to the whole model. */
+export function parametersByPart(spec: ArchitectureSpec, parameters: readonly NamedTensor[]): PartReport[] {
+  const scopes = new Map(spec.layers.map((layer) => [layer.weights, layer] as const));
+  const counts = new Map<string, number>();
+  for (const parameter of parameters) {
+    const { name } = parameter;
+    const [first = "", second = ""] = name.split(".");
+    const layer = scopes.get(`${first}.${second}`);
+    const part =
+      layer !== undefined
+        ? partInLayer(layer, after(layer.weights, name) ?? "")
+        : first === "final_norm"
+          ? "norms"
+          : first;
+    counts.set(part, (counts.get(part) ?? 0) + sizeOfParameter(parameter));
+  }
+  const last = ["norms", "head"];
+  const order = (part: string): number => last.indexOf(part);
+  return [...counts]
+    .map(([part, count]) => ({ part, parameters: count }))
+    .sort((a, b) => order(a.part) - order(b.part));
+}
+
+/** Parameters by scope of weights: `layers.0`, `shared.S`. */
+export function parametersByScope(parameters: readonly NamedTensor[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const parameter of parameters) {
+    const scope = parameter.name.split(".").slice(0, 2).join(".");
+    counts.set(scope, (counts.get(scope) ?? 0) + sizeOfParameter(parameter));
+  }
+  return counts;
+}
