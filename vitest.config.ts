@@ -1,4 +1,11 @@
 import { defineConfig } from "vitest/config";
+import { bundleWgsl } from "./scripts/bundle-wgsl.mjs";
+import { softwareGpuEnvironment } from "./scripts/software-gpu.mjs";
+
+// Workers inherit this environment; it has to be there before they start.
+Object.assign(process.env, softwareGpuEnvironment());
+// The GPU's kernels are only texts: tests see every edit. (The CPU's are built by `npm run build:kernels`.)
+bundleWgsl();
 
 export default defineConfig({
   test: {

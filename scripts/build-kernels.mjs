@@ -1,6 +1,7 @@
 // Compiles kernels/*/*.as.ts with AssemblyScript into two WebAssembly binaries: `simd` (baseline 128-bit SIMD,
 // multiply then add) and `relaxed` (relaxed SIMD with fused multiply-add). Every exported function of the entry files
-// is a kernel; kernels/common/ is library code and no entry. Skips the work when nothing has changed.
+// is a kernel; kernels/common/ is library code and no entry. Skips the work when nothing has changed. The GPU's kernels,
+// kernels/*/*.wgsl, are gathered beside them.
 //   node scripts/build-kernels.mjs [--only matmul,map] [--out DIR]
 // --only builds some folders (and the executor), --out elsewhere than dist/kernels; the runtime reads the folder that the
 // environment variable HYBRAID_KERNELS names, so a kernel can be tried while others are being rewritten.
@@ -10,12 +11,14 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import asc from "assemblyscript/asc";
+import { bundleWgsl } from "./bundle-wgsl.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const kernels = join(root, "kernels");
 const { values: options } = parseArgs({ options: { only: { type: "string" }, out: { type: "string" } } });
 const out = options.out === undefined ? join(root, "dist", "kernels") : resolve(options.out);
 const only = options.only?.split(",").concat("executor", "copy");
+bundleWgsl(out);
 
 const sources = readdirSync(kernels, { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".as.ts"))

@@ -34,7 +34,7 @@ const rate = 0.01;
 const hyperAt = (step: number): HostInput =>
   tensor([rate, 1 - attributes.beta1 ** step, 1 - attributes.beta2 ** step, 0]);
 
-test.each(engines)("twenty steps follow AdamW on $name", (engine) => {
+test.each(engines)("twenty steps follow AdamW on $name", async (engine) => {
   for (const size of [1, 3, 4, 21, 130]) {
     const leaves = ["parameter", "gradient", "m", "v"].map((name) => input(name, [size]));
     const [parameter, gradient, m, v] = leaves;
@@ -52,13 +52,13 @@ test.each(engines)("twenty steps follow AdamW on $name", (engine) => {
         Object.entries({ parameter: p, m: first, v: second, gradient: g }).map(([name, data]) => [name, tensor(data)]),
       );
       feed.set("hyper", hyperAt(i + 1)).set("scale", tensor([0.5], []));
-      state = evaluate([step.parameter, step.m, step.v], feed, engine);
+      state = await evaluate([step.parameter, step.m, step.v], feed, engine);
     }
     expectClose("parameter", state[0] ?? [], adamLoop(start, gradients, rate, 0.5), 1e-5);
   }
 });
 
-test("it runs in place, and moments that nothing reads are not written", () => {
+test("it runs in place, and moments that nothing reads are not written", async () => {
   const data = [numbers(21), numbers(21, 2), numbers(21, 3), numbers(21, 4).map(Math.abs)].map((d) => tensor(d));
   const inputs = [...data, hyperAt(3), undefined];
   const apart = runLowered(adamwOp, lower, inputs, attributes, { threads: 2 });
@@ -76,7 +76,7 @@ test("it runs in place, and moments that nothing reads are not written", () => {
   expect(others).toEqual([undefined, undefined]);
 });
 
-test("inputs that do not fit are named", () => {
+test("inputs that do not fit are named", async () => {
   const [a, b, hyper] = [input("a", [3]), input("b", [4]), input("h", [4])];
   expect(() => adamw({ parameter: a, gradient: b, m: a, v: a, hyper }, attributes)).toThrow(
     /adamw: gradient is \[4\], must be \[3\]/,

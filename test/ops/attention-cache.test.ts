@@ -106,7 +106,7 @@ describe("a sequence in chunks through ring caches equals the whole", () => {
     const hosts = inputs.map((value) => value && { ...value, data: Float64Array.from(value.data) });
     const [exact] = reference(hosts, { causal: true, softcap: 0, ...options });
     for (const [how, chunks] of Object.entries(splits)) {
-      test(`${what}; ${how}`, () => {
+      test(`${what}; ${how}`, async () => {
         const setup = { capacity, batch, heads, dims, options, chunks, start: 0 };
         for (const engine of engines) {
           const actual = inChunks(setup, whole, (values, attributes) => {
@@ -129,7 +129,7 @@ describe("a sequence in chunks through ring caches equals the whole", () => {
     }
   }
 
-  test("and a cache is copied where it may not be overwritten, with more new rows than slots", () => {
+  test("and a cache is copied where it may not be overwritten, with more new rows than slots", async () => {
     const shapes = { q: [2, 7, 2, 4], k: [2, 7, 1, 4], v: [2, 7, 1, 6], pk: [2, 5, 1, 4], pv: [2, 5, 1, 6] };
     const feed = feedOf(shapes);
     for (const capacity of [5, 11]) {

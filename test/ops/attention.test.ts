@@ -22,9 +22,9 @@ function need<V>(value: V | undefined): V {
 const cases = await loadCases("attention");
 
 describe.each(engines)("on $name", (engine) => {
-  test.each(cases)("attention agrees with PyTorch in outputs and all gradients: $name", (fixture) => {
+  test.each(cases)("attention agrees with PyTorch in outputs and all gradients: $name", async (fixture) => {
     const { scale, causal, window, softcap } = fixture.attrs;
-    checkFixture(fixture, engine, (x) => {
+    await checkFixture(fixture, engine, (x) => {
       const options = {
         scale: Number(scale),
         causal: causal === true,
@@ -99,7 +99,7 @@ const sizes: Readonly<Record<string, Sizes>> = {
 };
 
 describe("attention", () => {
-  test.each(Object.entries(sizes))("and its gradients are the reference's in every build: %s", (_, shape) => {
+  test.each(Object.entries(sizes))("and its gradients are the reference's in every build: %s", async (_, shape) => {
     const { outputs, inputs, feed } = built(shape);
     const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(`upstream${i}`, tensor.shape) }));
     const all = new Map(feed);
@@ -111,7 +111,7 @@ describe("attention", () => {
     const used = shape.keys !== undefined && shape.keys < shape.queries ? seeds.slice(0, 1) : seeds;
     const gradients = differentiate(used, inputs).filter((tensor) => tensor !== undefined);
     expect(gradients).toHaveLength(inputs.length);
-    expectEnginesAgree([...outputs, ...gradients], all, 5e-5);
+    await expectEnginesAgree([...outputs, ...gradients], all, 5e-5);
   });
 
   test.each([
@@ -128,9 +128,9 @@ describe("attention", () => {
       },
     ],
     ["no mask", { queries: 3, keys: 4, heads: [1, 1], dims: [2, 2], options: { causal: false } }],
-  ] as const)("gradients are finite differences, through y and lse: %s", (_, shape) => {
+  ] as const)("gradients are finite differences, through y and lse: %s", async (_, shape) => {
     const { outputs, inputs, feed } = built(shape);
-    expectGradients(outputs, inputs, feed, 1e-5);
+    await expectGradients(outputs, inputs, feed, 1e-5);
   });
 
   test("runs on real threads, with the gradient of each output alone", async () => {
@@ -152,7 +152,7 @@ describe("attention", () => {
     }
   });
 
-  test("gives the same bits on every run", () => {
+  test("gives the same bits on every run", async () => {
     const { outputs, inputs, feed } = built(need(sizes["heads that do not divide among threads"]));
     const y = need(outputs[0]);
     const gradients = differentiate([{ tensor: y, gradient: input("dy", y.shape) }], inputs).filter(
@@ -164,19 +164,19 @@ describe("attention", () => {
       data: numbers(150 * 3 * 32),
     });
     const engine = { name: "relaxed", wasm: { build: "relaxed", threads: 2 } } as const;
-    expect(evaluate(gradients, all, engine)).toEqual(evaluate(gradients, all, engine));
+    expect(await evaluate(gradients, all, engine)).toEqual(await evaluate(gradients, all, engine));
   });
 
-  test("does not read keys and values beyond the window", () => {
+  test("does not read keys and values beyond the window", async () => {
     const { outputs, feed } = built({ queries: 90, heads: [2, 1], dims: [8, 8], options: { window: 4 } });
     const engine = { name: "simd", wasm: { build: "simd", threads: 1 } } as const;
     const last = (values: ArrayLike<number> | undefined) => Array.from(need(values)).slice(-2 * 8);
-    const [before] = evaluate(outputs.slice(0, 1), feed, engine);
+    const [before] = await evaluate(outputs.slice(0, 1), feed, engine);
     for (const name of ["k", "v"]) {
       const value = need(feed.get(name));
       feed.set(name, { ...value, data: Float32Array.from(value.data).fill(Number.NaN, 0, 60 * 8) });
     }
-    const [after] = evaluate(outputs.slice(0, 1), feed, engine);
+    const [after] = await evaluate(outputs.slice(0, 1), feed, engine);
     expect(last(after)).toEqual(last(before));
     expect(after?.[59 * 16]).toBeNaN();
   });
@@ -250,7 +250,7 @@ describe("memory and work", () => {
     expect(backward(65536)).toBeLessThanOrEqual(threads * (4 * 2 * 65536 * hk * 64 + (1 << 20)));
   });
 
-  test("few rows of a long cache are split over its keys unless the batch already divides", () => {
+  test("few rows of a long cache are split over its keys unless the batch already divides", async () => {
     const plan = (batch: number, threads: number) => {
       const shapes = [
         [batch, 1, 8, 64],
@@ -263,7 +263,7 @@ describe("memory and work", () => {
     expect(plan(4, 2)).toMatchObject({ splits: 1, items: 4 });
   });
 
-  test("the number of pairs counts what each query sees", () => {
+  test("the number of pairs counts what each query sees", async () => {
     for (const causal of [true, false]) {
       for (const window of causal ? [0, 1, 3, 10] : [0]) {
         for (const [queries, keys, past] of [
@@ -327,7 +327,7 @@ describe("attention refuses", () => {
     expect(build).toThrow(message);
   });
 
-  test("gradients through a cache", () => {
+  test("gradients through a cache", async () => {
     const [q, k, v] = good.map((shape, i) => input(`x${i}`, shape));
     const { output } = attention(need(q), need(k), need(v), { pastKey, pastValue, position });
     const seeds = [{ tensor: output, gradient: input("dy", output.shape) }];

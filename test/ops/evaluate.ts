@@ -1,7 +1,7 @@
-// Evaluates graphs of fixed shapes node by node, by the float64 references or by the wasm lowerings, and compares with
-// expected numbers. Every test of an op runs through here, once per engine.
+// Evaluates graphs of fixed shapes node by node, by the float64 references or by the wasm lowerings, or as a
+// program on the GPU, and compares with expected numbers. Every test of an op runs through here, once per engine.
 import { expect } from "vitest";
-import { leafName, nodesOf } from "../../src/graph/graph.ts";
+import { leafName, makeGraph, nodesOf } from "../../src/graph/graph.ts";
 import { type ConstantAttributes, input } from "../../src/graph/leaves.ts";
 import { type BoundType, sizeOf } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/types.ts";
@@ -10,24 +10,57 @@ import { computeReference } from "../../src/ops/references.ts";
 import type { WasmLowering } from "../../src/runtime/wasm/lowering.ts";
 import { lowerings } from "../../src/runtime/wasm/table.ts";
 import type { FixtureCase } from "./fixtures.ts";
+import { type GpuRuntimeName, gpuRuntimes, testRuntime } from "./harness.ts";
 import { type Build, builds, type HostInput, runLowered } from "./lowered.ts";
 
 export interface Engine {
   readonly name: string;
-  /** Absent for the reference. */
+  /** Neither for the reference. */
   readonly wasm?: { readonly build: Build; readonly threads: number };
+  readonly gpu?: GpuRuntimeName;
 }
 
 export const wasmEngines: readonly Engine[] = builds.flatMap((build) =>
   [1, 2].map((threads) => ({ name: `${build}, ${threads} thread${threads > 1 ? "s" : ""}`, wasm: { build, threads } })),
 );
-export const engines: readonly Engine[] = [{ name: "reference" }, ...wasmEngines];
+export const gpuEngines: readonly Engine[] = gpuRuntimes.map((gpu) => ({ name: gpu, gpu }));
+export const engines: readonly Engine[] = [{ name: "reference" }, ...wasmEngines, ...gpuEngines];
 
 /** Values of `tensors`, whose graph has fixed shapes; `feed` gives its inputs by name. */
-export function evaluate(
+export async function evaluate(
   tensors: readonly Tensor[],
   feed: ReadonlyMap<string, HostInput>,
   engine: Engine = { name: "reference" },
+): Promise<ArrayLike<number>[]> {
+  return engine.gpu === undefined ? evaluateNodes(tensors, feed, engine) : evaluateOnGpu(tensors, feed, engine.gpu);
+}
+
+/** As one program, whose values are NaN before it runs. */
+async function evaluateOnGpu(
+  tensors: readonly Tensor[],
+  feed: ReadonlyMap<string, HostInput>,
+  name: GpuRuntimeName,
+): Promise<ArrayLike<number>[]> {
+  const runtime = await testRuntime(name);
+  const graph = makeGraph({ outputs: tensors.map((tensor, i) => ({ name: String(i), tensor })) });
+  const program = await runtime.compile(graph, { bindings: { B: 1, T: 1, C: 0 }, buffers: new Map(), poison: true });
+  try {
+    const inputs = graph.inputs.map(({ name: input }) => {
+      const value = feed.get(input);
+      if (value === undefined) throw new Error(`no value for input ${input}`);
+      return [input, value.dtype === "i32" ? Int32Array.from(value.data) : Float32Array.from(value.data)] as const;
+    });
+    const outputs = await program.run(Object.fromEntries(inputs));
+    return tensors.map((_, i) => outputs[String(i)] ?? []);
+  } finally {
+    program.free();
+  }
+}
+
+function evaluateNodes(
+  tensors: readonly Tensor[],
+  feed: ReadonlyMap<string, HostInput>,
+  engine: Engine,
 ): ArrayLike<number>[] {
   const values = new Map<Tensor, HostInput>();
   for (const node of nodesOf(tensors)) {
@@ -95,11 +128,11 @@ export function inputsOf(fixture: FixtureCase): Map<string, Tensor> {
 }
 
 /** Expects `build` applied to the case's inputs to give its outputs, and differentiation its gradients. */
-export function checkFixture(
+export async function checkFixture(
   fixture: FixtureCase,
   engine: Engine,
   build: (inputs: ReadonlyMap<string, Tensor>) => Readonly<Record<string, Tensor>>,
-): void {
+): Promise<void> {
   const inputs = inputsOf(fixture);
   const built = build(inputs);
   const outputs = fixture.outputs.map((name) => {
@@ -119,7 +152,7 @@ export function checkFixture(
   const wanted = [...outputs.map((o) => o.tensor), ...gradients.map((g, i) => g ?? wrt[i])].filter(
     (t) => t !== undefined,
   );
-  const values = evaluate(wanted, fixture.tensors, engine);
+  const values = await evaluate(wanted, fixture.tensors, engine);
   for (const [i, name] of [...fixture.outputs, ...fixture.grads].entries()) {
     expectClose(`${fixture.name} ${name}`, values[i] ?? [], fixture.tensors.get(name)?.data ?? [], fixture.tolerance);
   }
@@ -144,27 +177,27 @@ export function feedOf(shapes: Readonly<Record<string, readonly number[]>>, seed
   );
 }
 
-/** Expects every wasm engine to give what the reference gives. */
-export function expectEnginesAgree(
+/** Expects every engine to give what the reference gives. */
+export async function expectEnginesAgree(
   tensors: readonly Tensor[],
   feed: ReadonlyMap<string, HostInput>,
   tolerance = 2e-5,
-): void {
-  const expected = evaluate(tensors, feed);
-  for (const engine of wasmEngines) {
-    for (const [i, actual] of evaluate(tensors, feed, engine).entries()) {
+): Promise<void> {
+  const expected = await evaluate(tensors, feed);
+  for (const engine of [...wasmEngines, ...gpuEngines]) {
+    for (const [i, actual] of (await evaluate(tensors, feed, engine)).entries()) {
       expectClose(`${engine.name}: tensor ${i}`, actual, expected[i] ?? [], tolerance);
     }
   }
 }
 
 /** Expects the gradients that differentiation gives for a sum of products of `outputs` with fixed numbers to be finite differences. */
-export function expectGradients(
+export async function expectGradients(
   outputs: readonly Tensor[],
   wrt: readonly Tensor[],
   feed: ReadonlyMap<string, HostInput>,
   tolerance = 1e-6,
-): void {
+): Promise<void> {
   const upstream = outputs.map((tensor, i) => numbers(sizeOf(tensor.shape as readonly number[]), 1000 + i));
   const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(`upstream ${i}`, tensor.shape) }));
   const all = new Map(feed);
@@ -173,7 +206,7 @@ export function expectGradients(
   }
   const gradients = differentiate(seeds, wrt);
   const loss = (changed: ReadonlyMap<string, HostInput>): number =>
-    evaluate(outputs, changed).reduce(
+    evaluateNodes(outputs, changed, { name: "reference" }).reduce(
       (total, y, i) => total + Array.from(y).reduce((sum, v, k) => sum + v * (upstream[i]?.[k] ?? 0), 0),
       0,
     );
@@ -182,7 +215,7 @@ export function expectGradients(
     const value = feed.get(name);
     const gradient = gradients[i];
     if (value === undefined || gradient === undefined) throw new Error(`no value or gradient for ${name}`);
-    const [analytic] = evaluate([gradient], all);
+    const [analytic] = await evaluate([gradient], all);
     const step = 1e-4;
     const numeric = Array.from(value.data, (v, k) => {
       const at = (x: number): number => {

@@ -18,17 +18,17 @@ import { type HostInput, runLowered } from "./lowered.ts";
 
 const indices = (shape: readonly number[], data: readonly number[]): HostInput => ({ shape, dtype: "i32", data });
 
-test("rows come out in the shape of the indices, and gradients go back where they came from", () => {
+test("rows come out in the shape of the indices, and gradients go back where they came from", async () => {
   const table = input("table", [5, 3]);
   const y = gather(table, input("indices", [2, 3], "i32"));
   expect(y.shape).toEqual([2, 3, 3]);
   const feed = feedOf({ table: [5, 3] }).set("indices", indices([2, 3], [4, 0, 0, 2, 4, 4]));
-  const [rows = []] = evaluate([y], feed);
+  const [rows = []] = await evaluate([y], feed);
   expect(Array.from(rows).slice(0, 3)).toEqual(Array.from(feed.get("table")?.data ?? []).slice(12, 15));
-  expectGradients([y], [table], feed);
+  await expectGradients([y], [table], feed);
 });
 
-test("any width and number of indices on every engine, forward and back", () => {
+test("any width and number of indices on every engine, forward and back", async () => {
   for (const [rows, width, count] of [
     [1, 1, 1],
     [7, 3, 20],
@@ -45,14 +45,14 @@ test("any width and number of indices on every engine, forward and back", () => 
       ),
     );
     const at = input("indices", [count], "i32");
-    expectEnginesAgree(
+    await expectEnginesAgree(
       [gather(input("table", [rows, width]), at), gatherGradient(at, input("dy", [count, width]), rows)],
       feed,
     );
   }
 });
 
-test("the gradient is the same to the bit for any number of threads", () => {
+test("the gradient is the same to the bit for any number of threads", async () => {
   const feed = feedOf({ dy: [300, 50] }).set(
     "indices",
     indices(
@@ -61,17 +61,20 @@ test("the gradient is the same to the bit for any number of threads", () => {
     ),
   );
   const gradient = gatherGradient(input("indices", [300], "i32"), input("dy", [300, 50]), 8);
-  const runs = [1, 2, 3, 4].map(
-    (threads) => evaluate([gradient], feed, { name: "", wasm: { build: "simd", threads } })[0],
+  const runs = await Promise.all(
+    [1, 2, 3, 4].map(async (threads) => {
+      const [run] = await evaluate([gradient], feed, { name: "", wasm: { build: "simd", threads } });
+      return run;
+    }),
   );
   for (const run of runs) expect(run).toEqual(runs[0]);
 });
 
-test("an index that is no row gives NaN, and adds nothing to the gradient", () => {
+test("an index that is no row gives NaN, and adds nothing to the gradient", async () => {
   const feed = feedOf({ table: [4, 5], dy: [3, 5] }).set("indices", indices([3], [4, -1, 2]));
   const at = input("indices", [3], "i32");
   for (const engine of engines) {
-    const [y = [], gradient = []] = evaluate(
+    const [y = [], gradient = []] = await evaluate(
       [gather(input("table", [4, 5]), at), gatherGradient(at, input("dy", [3, 5]), 4)],
       feed,
       engine,
@@ -81,7 +84,7 @@ test("an index that is no row gives NaN, and adds nothing to the gradient", () =
   }
 });
 
-test("a table packed in panels of 16 rows gives the same rows", () => {
+test("a table packed in panels of 16 rows gives the same rows", async () => {
   const [rows, width] = [37, 9];
   const table = numbers(rows * width);
   const packed = new Float32Array(Math.ceil(rows / 16) * 16 * width);
@@ -96,7 +99,7 @@ test("a table packed in panels of 16 rows gives the same rows", () => {
   }
 });
 
-test("inputs that do not fit are named", () => {
+test("inputs that do not fit are named", async () => {
   const at = input("indices", [3], "i32");
   expect(() => gather(input("table", [4]), at)).toThrow(/gather: the table is f32 \[4\]/);
   expect(() => gather(input("table", [4, 5]), input("i", [3]))).toThrow(/indices are f32, must be i32/);

@@ -1,5 +1,5 @@
 // One test body per op, run for each runtime: builds a graph from a function, computes outputs and every gradient on the
-// reference (float64) and on each build and thread count of the WebAssembly runtime, and compares them; gradients of the
+// reference (float64), on each build and thread count of the WebAssembly runtime and on the GPU, and compares them; gradients of the
 // reference are checked against central finite differences.
 import { afterAll, expect } from "vitest";
 import { makeGraph } from "../../src/graph/graph.ts";
@@ -11,6 +11,7 @@ import type { HostTensor } from "../../src/ops/types.ts";
 import { evaluateGraph } from "../../src/runtime/reference/runtime.ts";
 import type { HostArray, Runtime } from "../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWebGpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
 
 export interface OpInput {
   readonly shape: Shape;
@@ -38,12 +39,17 @@ export interface OpCase {
   readonly tolerance?: { readonly outputs?: number; readonly gradients?: number };
   /** Compare the reference's gradients with finite differences; default true when the case has few elements. */
   readonly finiteDifferences?: boolean;
-  /** Runtimes to compare with the reference; default every build and 1 and 2 threads. */
+  /** Runtimes to compare with the reference; default all of them. */
   readonly runtimes?: readonly RuntimeName[];
 }
 
-export type RuntimeName = "simd/1" | "simd/2" | "relaxed/1" | "relaxed/2";
-export const allRuntimes: readonly RuntimeName[] = ["simd/1", "simd/2", "relaxed/1", "relaxed/2"];
+export type WasmRuntimeName = "simd/1" | "simd/2" | "relaxed/1" | "relaxed/2";
+/** `webgpu/default`: at WebGPU's default limits and without optional features; `webgpu/adapter`: with all that there is. */
+export type GpuRuntimeName = "webgpu/default" | "webgpu/adapter";
+export type RuntimeName = WasmRuntimeName | GpuRuntimeName;
+export const wasmRuntimes: readonly WasmRuntimeName[] = ["simd/1", "simd/2", "relaxed/1", "relaxed/2"];
+export const gpuRuntimes: readonly GpuRuntimeName[] = ["webgpu/default", "webgpu/adapter"];
+export const allRuntimes: readonly RuntimeName[] = [...wasmRuntimes, ...gpuRuntimes];
 
 const runtimes = new Map<RuntimeName, Promise<Runtime>>();
 
@@ -51,8 +57,15 @@ const runtimes = new Map<RuntimeName, Promise<Runtime>>();
 export function testRuntime(name: RuntimeName): Promise<Runtime> {
   let runtime = runtimes.get(name);
   if (runtime === undefined) {
-    const [build, threads] = name.split("/");
-    runtime = createWasmRuntime({ build: build === "simd" ? "simd" : "relaxed", threads: Number(threads) });
+    const [build, variant] = name.split("/");
+    runtime =
+      build === "webgpu"
+        ? createWebGpuRuntime(
+            variant === "default"
+              ? { adapter: "software", limits: "default", subgroups: false, f16: false }
+              : { adapter: "software" },
+          )
+        : createWasmRuntime({ build: build === "simd" ? "simd" : "relaxed", threads: Number(variant) });
     runtimes.set(name, runtime);
   }
   return runtime;

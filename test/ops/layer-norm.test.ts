@@ -20,8 +20,8 @@ import { runLowered } from "./lowered.ts";
 const cases = await loadCases("layer_norm");
 
 describe.each(engines)("on $name", (engine) => {
-  test.each(cases)("layer_norm agrees with PyTorch: $name", (fixture) => {
-    checkFixture(fixture, engine, (x) => ({
+  test.each(cases)("layer_norm agrees with PyTorch: $name", async (fixture) => {
+    await checkFixture(fixture, engine, (x) => ({
       y: layerNorm(required(x.get("x"), "x"), {
         weight: x.get("weight"),
         bias: x.get("bias"),
@@ -40,12 +40,12 @@ function build(rows: number, channels: number, eps: number) {
   return { outputs: [y, sum], leaves: [x, residual, weight, bias], feed, shape };
 }
 
-test("the gradients with residual and sum are finite differences", () => {
+test("the gradients with residual and sum are finite differences", async () => {
   const { outputs, leaves, feed } = build(3, 7, 1e-3);
-  expectGradients(outputs, leaves, feed);
+  await expectGradients(outputs, leaves, feed);
 });
 
-test("rows of any length, fewer rows than threads, and one row", () => {
+test("rows of any length, fewer rows than threads, and one row", async () => {
   for (const [rows, channels] of [
     [1, 1],
     [1, 2],
@@ -56,20 +56,24 @@ test("rows of any length, fewer rows than threads, and one row", () => {
   ] as const) {
     const { outputs, leaves, feed, shape } = build(rows, channels, 0.1);
     const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(i === 0 ? "dy" : "dsum", shape) }));
-    expectEnginesAgree([...outputs, ...differentiate(seeds, leaves).filter((g) => g !== undefined)], feed);
+    await expectEnginesAgree([...outputs, ...differentiate(seeds, leaves).filter((g) => g !== undefined)], feed);
   }
 });
 
-test("a mean a thousand times the deviation keeps four digits", () => {
+test("a mean a thousand times the deviation keeps four digits", async () => {
   const x = input("x", [2, 100]);
   const shifted = feedOf({ x: [2, 100] });
   const data = Float32Array.from(required(shifted.get("x"), "x").data, (v) => v + 2000);
-  expectEnginesAgree([layerNorm(x, { eps: 1e-5 })], new Map([["x", { shape: [2, 100], dtype: "f32", data }]]), 1e-4);
+  await expectEnginesAgree(
+    [layerNorm(x, { eps: 1e-5 })],
+    new Map([["x", { shape: [2, 100], dtype: "f32", data }]]),
+    1e-4,
+  );
 });
 
-test("y and sum may overwrite x and the residual, and the sum may go unread", () => {
+test("y and sum may overwrite x and the residual, and the sum may go unread", async () => {
   const { outputs, feed } = build(3, 10, 1e-5);
-  const [expectedY = [], expectedSum = []] = evaluate(outputs, feed);
+  const [expectedY = [], expectedSum = []] = await evaluate(outputs, feed);
   const inputs = ["x", "weight", "bias", "residual"].map((name) => feed.get(name));
   for (const inPlace of [
     [],
@@ -92,7 +96,7 @@ test("y and sum may overwrite x and the residual, and the sum may go unread", ()
   }
 });
 
-test("inputs that do not fit are named", () => {
+test("inputs that do not fit are named", async () => {
   const x = input("x", [2, 6]);
   expect(() => layerNorm(x, { bias: input("b", [5]), eps: 1e-5 })).toThrow(/layer_norm: bias is \[5\], must be \[6\]/);
   expect(() => addLayerNorm(x, input("r", [6]), { eps: 1e-5 })).toThrow(/layer_norm: residual is \[6\]/);

@@ -41,7 +41,7 @@ const shapes = fc
   .array(fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 70 })), { minLength: 1, maxLength: 5 })
   .filter((shape) => sizeOf(shape) < 3000);
 
-test("transpose by any permutation", () => {
+test("transpose by any permutation", async () => {
   const cases = shapes.chain((shape) => {
     const axes = shape.map((_, i) => i);
     return fc.tuple(fc.constant(shape), fc.shuffledSubarray(axes, { minLength: axes.length, maxLength: axes.length }));
@@ -54,7 +54,7 @@ test("transpose by any permutation", () => {
   );
 });
 
-test("transpose of matrices around the tile sizes", () => {
+test("transpose of matrices around the tile sizes", async () => {
   for (const [m, n] of [
     [1, 9],
     [9, 1],
@@ -71,7 +71,7 @@ test("transpose of matrices around the tile sizes", () => {
   }
 });
 
-test("axes that stay neighbours are moved as one", () => {
+test("axes that stay neighbours are moved as one", async () => {
   expect(transposedAxes([2, 3, 4, 5], [0, 2, 1, 3])).toEqual([
     { size: 2, source: 60, target: 60 },
     { size: 4, source: 5, target: 15 },
@@ -84,7 +84,7 @@ test("axes that stay neighbours are moved as one", () => {
   ]);
 });
 
-test("slice of any axis, from either end, and its gradient", () => {
+test("slice of any axis, from either end, and its gradient", async () => {
   const cases = shapes.chain((shape) =>
     fc.nat(shape.length - 1).chain((axis) => {
       const dim = shape[axis] ?? 1;
@@ -108,12 +108,12 @@ test("slice of any axis, from either end, and its gradient", () => {
   );
 });
 
-test("long rows are shared between threads", () => {
+test("long rows are shared between threads", async () => {
   check(sliceOp, sliceReference, lowerSlice, [[2, 5000]], { axis: 1, start: 7, length: 4001 });
   check(sliceGradientOp, sliceGradientReference, lowerSliceGradient, [[2, 4001]], { axis: 1, start: 7, dim: 5000 });
 });
 
-test("concat of any number of tensors along any axis", () => {
+test("concat of any number of tensors along any axis", async () => {
   const cases = shapes.chain((shape) =>
     fc.tuple(
       fc.constant(shape),

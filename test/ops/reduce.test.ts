@@ -39,7 +39,7 @@ describe.each(functions)("%s", (fn) => {
     check(shape, { fn, axes, keepDims: false }, 1e-5);
   });
 
-  test("over any axes of any shape", () => {
+  test("over any axes of any shape", async () => {
     const cases = fc
       .array(fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 60 })), { minLength: 1, maxLength: 5 })
       .filter((shape) => sizeOf(shape) < 5000)
@@ -51,7 +51,7 @@ describe.each(functions)("%s", (fn) => {
   });
 });
 
-test("a million equal numbers add up without losing digits", () => {
+test("a million equal numbers add up without losing digits", async () => {
   const x: HostInput = { shape: [1 << 20], dtype: "f32", data: new Float32Array(1 << 20).fill(0.1) };
   const column: HostInput = { ...x, shape: [1 << 18, 4] };
   for (const { wasm } of wasmEngines) {
@@ -62,7 +62,7 @@ test("a million equal numbers add up without losing digits", () => {
   }
 });
 
-test("NaN wins every maximum and every sum", () => {
+test("NaN wins every maximum and every sum", async () => {
   const data = numbers(400);
   data[123] = Number.NaN;
   for (const fn of functions) {
@@ -79,7 +79,7 @@ test("NaN wins every maximum and every sum", () => {
   }
 });
 
-test("adjacent axes of one kind are one run", () => {
+test("adjacent axes of one kind are one run", async () => {
   expect(axisRuns([2, 3, 1, 4, 5], [0, 1])).toEqual([
     { size: 6, reduced: true },
     { size: 20, reduced: false },

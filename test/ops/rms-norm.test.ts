@@ -34,8 +34,8 @@ const gated = await loadCases("gated_rms_norm");
 const l2 = await loadCases("l2_norm");
 
 describe.each(engines)("on $name", (engine) => {
-  test.each(plain)("rms_norm agrees with PyTorch: $name", (fixture) => {
-    checkFixture(fixture, engine, (x) => ({
+  test.each(plain)("rms_norm agrees with PyTorch: $name", async (fixture) => {
+    await checkFixture(fixture, engine, (x) => ({
       y: rmsNorm(required(x.get("x")), {
         weight: x.get("weight"),
         eps: Number(fixture.attrs.eps),
@@ -44,8 +44,8 @@ describe.each(engines)("on $name", (engine) => {
     }));
   });
 
-  test.each(gated)("gated rms_norm agrees with PyTorch: $name", (fixture) => {
-    checkFixture(fixture, engine, (x) => ({
+  test.each(gated)("gated rms_norm agrees with PyTorch: $name", async (fixture) => {
+    await checkFixture(fixture, engine, (x) => ({
       y: rmsNorm(required(x.get("x")), {
         weight: x.get("weight"),
         gate: x.get("z"),
@@ -57,8 +57,8 @@ describe.each(engines)("on $name", (engine) => {
     }));
   });
 
-  test.each(l2)("l2Norm agrees with PyTorch: $name", (fixture) => {
-    checkFixture(fixture, engine, (x) => ({
+  test.each(l2)("l2Norm agrees with PyTorch: $name", async (fixture) => {
+    await checkFixture(fixture, engine, (x) => ({
       y: l2Norm(required(x.get("x")), { eps: Number(fixture.attrs.eps), scale: Number(fixture.attrs.scale) }),
     }));
   });
@@ -89,22 +89,22 @@ function build({ groups, gate, normBeforeGate, mode }: (typeof options)[number],
 describe.each(options)(
   "rms_norm with $groups groups, gate $gate (after the norm: $normBeforeGate), mode $mode",
   (option) => {
-    test("has the gradients of finite differences, with residual and sum", () => {
+    test("has the gradients of finite differences, with residual and sum", async () => {
       const { outputs, leaves, feed } = build(option, true, 2);
-      expectGradients(outputs, leaves, feed);
+      await expectGradients(outputs, leaves, feed);
     });
 
-    test.each([true, false])("runs the same on wasm (residual: %s)", (residual) => {
+    test.each([true, false])("runs the same on wasm (residual: %s)", async (residual) => {
       const { outputs, leaves, feed, shape } = build(option, residual, 5);
       const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(i === 0 ? "dy" : "dsum", shape) }));
       const gradients = differentiate(seeds, leaves).filter((g) => g !== undefined);
       expect(gradients.length).toBe(leaves.length);
-      expectEnginesAgree([...outputs, ...gradients], feed);
+      await expectEnginesAgree([...outputs, ...gradients], feed);
     });
   },
 );
 
-test("rows of any length, fewer rows than threads, and one row", () => {
+test("rows of any length, fewer rows than threads, and one row", async () => {
   for (const [rows, channels] of [
     [1, 1],
     [1, 2],
@@ -118,11 +118,14 @@ test("rows of any length, fewer rows than threads, and one row", () => {
     const y = rmsNorm(x, { weight, eps: 0.1 });
     const seeds = [{ tensor: y, gradient: input("dy", y.shape) }];
     const gradients = differentiate(seeds, [x, weight]).filter((g) => g !== undefined);
-    expectEnginesAgree([y, ...gradients], feedOf({ x: [rows, channels], weight: [channels], dy: [rows, channels] }));
+    await expectEnginesAgree(
+      [y, ...gradients],
+      feedOf({ x: [rows, channels], weight: [channels], dy: [rows, channels] }),
+    );
   }
 });
 
-test("y and sum may overwrite x and the residual, and either may go unread", () => {
+test("y and sum may overwrite x and the residual, and either may go unread", async () => {
   const feed = feedOf({ x: [3, 10], weight: [10], residual: [3, 10], gate: [3, 10] });
   const x = input("x", [3, 10]);
   const { y, sum } = addRmsNorm(x, input("residual", [3, 10]), {
@@ -131,7 +134,7 @@ test("y and sum may overwrite x and the residual, and either may go unread", () 
     eps: 1e-5,
     normBeforeGate: false,
   });
-  const [expectedY = [], expectedSum = []] = evaluate([y, sum], feed);
+  const [expectedY = [], expectedSum = []] = await evaluate([y, sum], feed);
   const inputs = ["x", "weight", "gate", "residual"].map((name) => feed.get(name));
   const attributes = y.node.attributes as Parameters<typeof rmsNormOp.infer>[1];
   for (const inPlace of [
@@ -159,7 +162,7 @@ test("y and sum may overwrite x and the residual, and either may go unread", () 
   }
 });
 
-test("inputs that do not fit are named", () => {
+test("inputs that do not fit are named", async () => {
   const x = input("x", [2, 6]);
   expect(() => rmsNorm(x, { weight: input("w", [5]), eps: 1e-5 })).toThrow(/rms_norm: weight is \[5\], must be \[6\]/);
   expect(() => rmsNorm(x, { gate: input("g", [2, 5]), eps: 1e-5 })).toThrow(/rms_norm: gate is \[2, 5\]/);

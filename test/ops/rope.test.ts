@@ -27,8 +27,8 @@ function need<V>(value: V | undefined): V {
 const cases = await loadCases("rope");
 
 describe.each(engines)("on $name", (engine) => {
-  test.each(cases)("rope agrees with PyTorch in output and gradient: $name", (fixture) => {
-    checkFixture(fixture, engine, (x) => ({
+  test.each(cases)("rope agrees with PyTorch in output and gradient: $name", async (fixture) => {
+    await checkFixture(fixture, engine, (x) => ({
       y: rope(need(x.get("x")), need(x.get("inv_freq")), {
         positions: x.get("positions"),
         attentionScaling: Number(fixture.attrs.attention_scaling),
@@ -52,7 +52,7 @@ describe("rope", () => {
     [2, 33, 1, 17, 8],
     [1, 12, 5, 64, 32],
     [2, 9, 2, 30, 15],
-  ])("rotates [%i, %i, %i, %i] by %i frequencies in every build", (batch, tokens, heads, channels, half) => {
+  ])("rotates [%i, %i, %i, %i] by %i frequencies in every build", async (batch, tokens, heads, channels, half) => {
     const x = input("x", [batch, tokens, heads, channels]);
     const f = input("f", [half]);
     const start = input("start", [batch], "i32");
@@ -68,33 +68,33 @@ describe("rope", () => {
     });
     const outputs = [undefined, start, each].map((positions) => rope(x, f, { positions, attentionScaling: 1.25 }));
     const gradients = outputs.map((tensor) => need(differentiate([{ tensor, gradient: dy }], [x])[0]));
-    expectEnginesAgree([...outputs, ...gradients], feed, 1e-6);
+    await expectEnginesAgree([...outputs, ...gradients], feed, 1e-6);
   });
 
-  test("has the gradient of a finite difference", () => {
+  test("has the gradient of a finite difference", async () => {
     const x = input("x", [2, 3, 1, 5]);
     const feed = new Map(feedOf({ x: [2, 3, 1, 5] })).set("f", frequencies(2));
-    expectGradients([rope(x, input("f", [2]), { attentionScaling: 1.3 })], [x], feed);
+    await expectGradients([rope(x, input("f", [2]), { attentionScaling: 1.3 })], [x], feed);
   });
 
-  test("and its inverse leave the input as it was", () => {
+  test("and its inverse leave the input as it was", async () => {
     const x = input("x", [2, 40, 2, 16]);
     const f = input("f", [6]);
     const feed = new Map(feedOf({ x: [2, 40, 2, 16] })).set("f", frequencies(6));
     for (const engine of engines) {
-      const [y] = evaluate([rope(rope(x, f), f, { inverse: true })], feed, engine);
+      const [y] = await evaluate([rope(rope(x, f), f, { inverse: true })], feed, engine);
       expectClose(engine.name, need(y), need(feed.get("x")).data, 1e-6);
     }
   });
 
-  test("is as exact at token 16 million as at token 0", () => {
+  test("is as exact at token 16 million as at token 0", async () => {
     const x = input("x", [1, 3, 1, 8]);
     const feed = new Map(feedOf({ x: [1, 3, 1, 8] })).set("f", frequencies(4));
     feed.set("p", { shape: [1, 3], dtype: "i32", data: [131_071, 1_000_003, 16_777_213] });
-    expectEnginesAgree([rope(x, input("f", [4]), { positions: input("p", [1, 3], "i32") })], feed, 1e-6);
+    await expectEnginesAgree([rope(x, input("f", [4]), { positions: input("p", [1, 3], "i32") })], feed, 1e-6);
   });
 
-  test("may overwrite its input", () => {
+  test("may overwrite its input", async () => {
     const feed = new Map(feedOf({ x: [2, 6, 3, 10] }));
     const values = [feed.get("x"), frequencies(3), undefined];
     const attributes = { attentionScaling: 1, inverse: false };

@@ -4,8 +4,8 @@ import { sizeOf } from "../../graph/shape.ts";
 import { float, type WasmLowering, type WasmTensor, type Word } from "../../runtime/wasm/lowering.ts";
 import { required } from "../types.ts";
 import { compileExpression, type Operand, opcodes } from "./bytecode.ts";
+import { collapse } from "./collapse.ts";
 import type { MapAttributes } from "./op.ts";
-import { broadcastStrides } from "./reference.ts";
 
 /** Rows at least this long are cut into blocks of their own; of shorter ones several share a block. */
 const LONG_ROW = 128;
@@ -31,33 +31,6 @@ const kinds = {
   repeated: 7,
 } as const;
 type SlotKind = keyof typeof kinds;
-
-/** An index space with adjacent axes merged where every operand allows it, innermost first. */
-export interface CollapsedSpace {
-  readonly sizes: readonly number[];
-  /** Element strides of each operand along `sizes`. */
-  readonly strides: readonly (readonly number[])[];
-}
-
-/** Merges axes of `shape` that operands of the given (broadcast) shapes walk as one. */
-export function collapse(shape: readonly number[], operands: readonly (readonly number[])[]): CollapsedSpace {
-  const full = operands.map((operand) => broadcastStrides(operand, shape));
-  const sizes: number[] = [];
-  const strides: number[][] = operands.map(() => []);
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const size = shape[axis] ?? 1;
-    if (size === 1) continue;
-    const last = sizes.length - 1;
-    const merges = last >= 0 && full.every((s, i) => s[axis] === (strides[i]?.[last] ?? 0) * (sizes[last] ?? 1));
-    if (merges) sizes[last] = (sizes[last] ?? 1) * size;
-    else {
-      sizes.push(size);
-      for (const [i, s] of full.entries()) strides[i]?.push(s[axis] ?? 0);
-    }
-  }
-  if (sizes.length === 0) return { sizes: [1], strides: operands.map(() => [0]) };
-  return { sizes, strides };
-}
 
 const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
 

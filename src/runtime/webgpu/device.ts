@@ -1,0 +1,116 @@
+// The adapter and the device: which one, with which limits and features, and what becomes of its errors.
+import { RuntimeError } from "../types.ts";
+import type { GpuHost } from "./host.ts";
+import type { DeviceFacts } from "./lowering.ts";
+
+export interface GpuOptions {
+  /** `hardware` refuses software adapters, `software` asks for one. Default hardware. */
+  readonly adapter?: "hardware" | "software";
+  /** `default`: no more than WebGPU guarantees everywhere. Default: what the adapter has. */
+  readonly limits?: "adapter" | "default";
+  /** Use subgroup operations where the adapter has them. Default true. */
+  readonly subgroups?: boolean;
+  /** Use shader-f16 where the adapter has it. Default true. */
+  readonly f16?: boolean;
+}
+
+/** A device with its facts, and the first error that nobody was waiting for. */
+export interface GpuContext {
+  readonly device: GPUDevice;
+  readonly facts: DeviceFacts;
+  readonly description: string;
+  /** Names adapter, driver and options: what was tuned for one key holds for no other. */
+  readonly key: string;
+  readonly maxBuffer: number;
+  readonly timestamps: boolean;
+  /** Throws what went wrong since the last call: a lost device, a validation error, exhausted memory. */
+  check(): void;
+  /** Rejects when the device is lost, resolves never. */
+  readonly lost: Promise<never>;
+}
+
+/** Limits that kernels can make use of; the others stay at their defaults. */
+const wantedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+/** @throws RuntimeError where there is no such adapter, naming what there is. */
+export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promise<GpuContext> {
+  const { adapter: wanted = "hardware", limits = "adapter", subgroups = true, f16 = true } = options;
+  const gpu = await host.gpu();
+  const adapter = await gpu.requestAdapter(
+    wanted === "software" ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" },
+  );
+  if (adapter === null) {
+    throw new RuntimeError(
+      wanted === "software"
+        ? "there is no software GPU here (a Vulkan driver such as Mesa's lavapipe or SwiftShader is needed)"
+        : "there is no GPU that WebGPU can use here; allowed: --device wasm, or webgpu:software where a software driver is installed",
+    );
+  }
+  const { info } = adapter;
+  const name = [info.vendor, info.architecture, info.description].filter((part) => part !== "").join(" ") || "unnamed";
+  if (wanted === "hardware" && info.isFallbackAdapter) {
+    throw new RuntimeError(
+      `the only adapter is software (${name}); allowed: --device wasm, which is faster, or webgpu:software`,
+    );
+  }
+  const has = (feature: GPUFeatureName): boolean => adapter.features.has(feature);
+  const useSubgroups = subgroups && has("subgroups");
+  const useF16 = f16 && has("shader-f16");
+  const timestamps = has("timestamp-query");
+  const device = await adapter.requestDevice({
+    requiredFeatures: [
+      ...(useSubgroups ? (["subgroups"] as const) : []),
+      ...(useF16 ? (["shader-f16"] as const) : []),
+      ...(timestamps ? (["timestamp-query"] as const) : []),
+    ],
+    requiredLimits:
+      limits === "default" ? {} : Object.fromEntries(wantedLimits.map((limit) => [limit, adapter.limits[limit]])),
+  });
+  let failure: RuntimeError | undefined;
+  device.onuncapturederror = ({ error }) => {
+    failure ??= new RuntimeError(
+      error instanceof GPUOutOfMemoryError ? `out of GPU memory: ${error.message}` : `WebGPU: ${error.message}`,
+    );
+  };
+  const lost = device.lost.then(({ reason, message }): never => {
+    failure = new RuntimeError(
+      reason === "destroyed" ? "the runtime was closed" : `the GPU was lost: ${message || "the driver gave no reason"}`,
+    );
+    throw failure;
+  });
+  // Whoever waits for work races with it; nobody waiting is no unhandled rejection.
+  lost.catch(() => {});
+  const variant = [useSubgroups ? "subgroups" : "no subgroups", useF16 ? "f16" : "no f16", limits].join(", ");
+  return {
+    device,
+    facts: {
+      subgroups: useSubgroups,
+      subgroupMinSize: info.subgroupMinSize || 4,
+      subgroupMaxSize: info.subgroupMaxSize || 128,
+      f16: useF16,
+      workgroupMemory: device.limits.maxComputeWorkgroupStorageSize,
+      invocations: device.limits.maxComputeInvocationsPerWorkgroup,
+      maxBinding: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
+      maxStorageBindings: device.limits.maxStorageBuffersPerShaderStage,
+    },
+    description: `WebGPU, ${name}`,
+    key: `${name}, ${variant}`,
+    maxBuffer: device.limits.maxBufferSize,
+    timestamps,
+    check() {
+      if (failure === undefined) return;
+      const thrown = failure;
+      // A lost device stays lost; other errors are told once.
+      if (!thrown.message.startsWith("the ")) failure = undefined;
+      throw thrown;
+    },
+    lost,
+  };
+}

@@ -1,0 +1,38 @@
+// Any GPU, through WebGPU: WGSL kernels, pipelines specialised by shape, one submit per step.
+import type { Runtime } from "../types.ts";
+import { WebGpuBuffer } from "./buffer.ts";
+import { type GpuOptions, openDevice } from "./device.ts";
+import { currentGpuHost } from "./host.ts";
+import { PipelineCache } from "./pipelines.ts";
+import { compileProgram } from "./program.ts";
+import { lowerings } from "./table.ts";
+import { Tuner } from "./tuner.ts";
+
+export type { GpuOptions } from "./device.ts";
+
+/** Opens the adapter and loads the kernels. @throws RuntimeError where there is no such adapter or no kernels. */
+export async function createWebGpuRuntime(options: GpuOptions = {}): Promise<Runtime> {
+  const host = await currentGpuHost();
+  const texts = await host.kernels();
+  const context = await openDevice(host, options);
+  const machine = {
+    context,
+    pipelines: new PipelineCache(context, texts),
+    tuner: await Tuner.open(host, context.key),
+  };
+  return {
+    name: "webgpu",
+    description: context.description,
+    supports: (node) =>
+      node.op.leaf !== undefined || node.op.view || node.op.name in lowerings || `${node.op.name} has no WebGPU kernel`,
+    buffer(type, data) {
+      const buffer = new WebGpuBuffer(context, type, type.dtype);
+      if (data !== undefined) buffer.write(data);
+      return buffer;
+    },
+    compile: (graph, compileOptions) => compileProgram(graph, compileOptions, machine),
+    async close() {
+      context.device.destroy();
+    },
+  };
+}
