@@ -39,13 +39,21 @@ const wantedLimits = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+const HARDWARE: GPURequestAdapterOptions = { powerPreference: "high-performance" };
+
+/** Dawn does not find every software adapter when asked for a fallback, but offers it where there is nothing better. */
+async function softwareAdapter(gpu: GPU): Promise<GPUAdapter | null> {
+  const fallback = await gpu.requestAdapter({ forceFallbackAdapter: true });
+  if (fallback !== null) return fallback;
+  const adapter = await gpu.requestAdapter();
+  return adapter?.info.isFallbackAdapter === true ? adapter : null;
+}
+
 /** @throws RuntimeError where there is no such adapter, naming what there is. */
 export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promise<GpuContext> {
   const { adapter: wanted = "hardware", limits = "adapter", subgroups = true, f16 = true } = options;
   const gpu = await host.gpu();
-  const adapter = await gpu.requestAdapter(
-    wanted === "software" ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" },
-  );
+  const adapter = wanted === "software" ? await softwareAdapter(gpu) : await gpu.requestAdapter(HARDWARE);
   if (adapter === null) {
     throw new RuntimeError(
       wanted === "software"
