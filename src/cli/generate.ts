@@ -8,6 +8,7 @@ import type { Model } from "../model/model.ts";
 import { loadModel, loadState, saveState } from "../model/node/files.ts";
 import type { ModelState } from "../model/state.ts";
 import { type Device, devices } from "../runtime/index.ts";
+import { type WeightStorage, weightStorages } from "../runtime/types.ts";
 import { number, wholeNumber } from "./numbers.ts";
 import { InputError } from "./program.ts";
 import { StopText } from "./stop-text.ts";
@@ -26,6 +27,7 @@ interface GenerateCommandOptions {
   readonly stateIn?: string;
   readonly stateOut?: string;
   readonly device: Device;
+  readonly weights?: WeightStorage;
   readonly threads?: number;
   readonly json?: boolean;
 }
@@ -71,6 +73,11 @@ export function register(program: Command): void {
     )
     .option("--state-out <file>", "write the state after the last token, to go on from later")
     .addOption(new Option("--device <name>", "what runs the model").choices([...devices]).default("auto"))
+    .addOption(
+      new Option("--weights <type>", "how matrices are kept in memory; narrower than f32 on webgpu only").choices([
+        ...weightStorages,
+      ]),
+    )
     .addOption(option("--threads <n>", "threads of the CPU; default: all cores", wholeNumber(1)))
     .option("--json", "print one JSON object at the end instead of the text as it comes")
     .action((folder: string, options: GenerateCommandOptions) => generate(folder, options));
@@ -89,7 +96,8 @@ interface Generated {
 
 async function generate(folder: string, options: GenerateCommandOptions): Promise<void> {
   requireModel(folder);
-  const model = await loadModel(folder, { device: options.device, threads: options.threads });
+  const { device, threads, weights: weightStorage } = options;
+  const model = await loadModel(folder, { device, threads, weightStorage });
   try {
     const tokenizer = await folderTokenizer(folder, model.spec.vocab_size, options.tokenizer);
     const { stateIn, stateOut, json = false, prompt } = options;

@@ -8,7 +8,7 @@ import { bindShape, sizeOf } from "../graph/shape.ts";
 import type { Graph, Tensor } from "../graph/types.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import { createRuntime, type Device } from "../runtime/index.ts";
-import type { Buffer, Explanation, HostArray, Program, Runtime } from "../runtime/types.ts";
+import type { Buffer, Explanation, HostArray, Program, Runtime, WeightStorage } from "../runtime/types.ts";
 import { loadSpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { ModelError } from "./error.ts";
@@ -23,6 +23,8 @@ export interface ModelOptions {
   readonly device?: Device;
   /** Threads of the wasm runtime. */
   readonly threads?: number | undefined;
+  /** How matrices are kept in memory, where the runtime has narrower types than f32 (the default). */
+  readonly weightStorage?: WeightStorage | undefined;
   /** Seed of the initial weights; default 0. */
   readonly seed?: number;
   /** Weights by parameter name, instead of initial ones. */
@@ -358,7 +360,7 @@ export function packableParameters(graph: Graph): Set<string> {
  */
 export async function createModel(architecture: ArchitectureSpec | string, options: ModelOptions = {}): Promise<Model> {
   const spec = typeof architecture === "string" ? loadSpec(architecture) : architecture;
-  const { device = "auto", threads, seed = 0, buffers } = options;
+  const { device = "auto", threads, seed = 0, buffers, weightStorage = "f32" } = options;
   const runtime = options.runtime ?? (await createRuntime(device, { threads }));
   const ownsRuntime = options.runtime === undefined;
   if (buffers !== undefined) return new Model(spec, runtime, buffers, { runtime: ownsRuntime, buffers: false });
@@ -379,7 +381,11 @@ export async function createModel(architecture: ArchitectureSpec | string, optio
       }
       made.set(
         name,
-        runtime.buffer({ shape: shape as readonly number[], dtype }, data, { packed: packable.has(name) }),
+        runtime.buffer(
+          { shape: shape as readonly number[], dtype },
+          data,
+          packable.has(name) ? { packed: true, storage: weightStorage } : {},
+        ),
       );
     }
     return new Model(spec, runtime, made, { runtime: ownsRuntime, buffers: true });

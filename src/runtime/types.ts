@@ -64,7 +64,13 @@ export interface Program {
   free(): void;
 }
 
+/** How weights are kept in memory. int8 and int4: blocks of 32 elements, symmetric, with one f32 scale each. */
+export const weightStorages = ["f32", "f16", "int8", "int4"] as const;
+export type WeightStorage = (typeof weightStorages)[number];
+
 export interface BufferOptions {
+  /** Default f32. Narrower types are for weights that no program writes. */
+  readonly storage?: WeightStorage;
   /** The weight is read as b of a matmul with transposed b ([N, K]) and is not written by any program: it may be packed. */
   readonly packed?: boolean;
 }
@@ -84,6 +90,11 @@ export interface Runtime {
 /** A program was asked to do what it can't: wrong inputs, memory exhausted, an unsupported op. */
 export class RuntimeError extends Error {
   override name = "RuntimeError";
+}
+
+/** For runtimes that keep everything in f32. */
+export function requireFullPrecision(runtime: string, { storage = "f32" }: BufferOptions): void {
+  if (storage !== "f32") throw new RuntimeError(`the ${runtime} runtime keeps weights as f32 only, not ${storage}`);
 }
 
 /** Checks an input or buffer contents against its type. */

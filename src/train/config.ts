@@ -1,7 +1,9 @@
 // Run files (configs/*.yaml) to a RunConfig: read with places, checked against the schema and against each other, every
 // default filled in. Errors look like those of architecture files, all at once.
+
 import { DataError } from "../data/error.ts";
 import { createTask, TASKS, type Task } from "../data/tasks/index.ts";
+import type { Device } from "../runtime/index.ts";
 import { type Diagnostic, diagnosticAt, diagnosticOfFile, SpecError, sortDiagnostics } from "../spec/diagnostic.ts";
 import { extendNode, type Resolver } from "../spec/extends.ts";
 import { checkSpec } from "../spec/load.ts";
@@ -66,7 +68,7 @@ export interface RunConfig {
     readonly top_p?: number;
   };
   readonly seed: number;
-  readonly device: "auto" | "wasm" | "reference";
+  readonly device: Device;
   /** undefined: all cores. */
   readonly threads: number | undefined;
 }

@@ -1,6 +1,8 @@
 // The JSON Schema of run files (configs/*.yaml): what is trained on what, how long, and with which settings. It is a
 // constant so that its defaults have types; docs and editors read it as JSON.
 
+import { devices } from "../runtime/index.ts";
+
 const files = {
   description: "A path, folder or glob, or a list of them, relative to this file.",
   type: ["string", "array"],
@@ -86,7 +88,7 @@ export const runSchema = {
     device: {
       description: "Which runtime trains. auto: the fastest there is.",
       type: "string",
-      enum: ["auto", "wasm", "reference"],
+      enum: [...devices],
       default: "auto",
     },
     threads: { description: "Threads of the CPU. Default: all cores.", type: "integer", minimum: 1, maximum: 256 },

@@ -9,14 +9,25 @@ import { isOpName } from "../../ops/index.ts";
 import { computeReference } from "../../ops/references.ts";
 import type { HostTensor } from "../../ops/types.ts";
 import { nodeCost } from "../cost.ts";
-import { type Buffer, checkArray, type HostArray, type Program, type Runtime, RuntimeError } from "../types.ts";
+import {
+  type Buffer,
+  checkArray,
+  type HostArray,
+  type Program,
+  type Runtime,
+  RuntimeError,
+  requireFullPrecision,
+} from "../types.ts";
 
 export function createReferenceRuntime(): Runtime {
   return {
     name: "reference",
     description: "float64 loops in TypeScript",
     supports: (node) => node.op.leaf !== undefined || isOpName(node.op.name) || `${node.op.name} has no reference`,
-    buffer: (type, data) => new HostBuffer(type, data),
+    buffer(type, data, options = {}) {
+      requireFullPrecision("reference", options);
+      return new HostBuffer(type, data);
+    },
     compile: async (graph, { bindings, buffers }) => compile(graph, bindings, buffers),
     close: async () => {},
   };

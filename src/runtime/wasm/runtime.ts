@@ -1,5 +1,5 @@
 // The CPU default: AssemblyScript kernels with SIMD and threads.
-import type { Runtime } from "../types.ts";
+import { type Runtime, requireFullPrecision } from "../types.ts";
 import { WasmBuffer } from "./buffer.ts";
 import { createEngine, type WasmOptions } from "./engine.ts";
 import { currentHost } from "./host.ts";
@@ -18,7 +18,9 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Runt
       node.op.view ||
       node.op.name in lowerings ||
       `${node.op.name} has no WebAssembly kernel`,
-    buffer(type, data, { packed = false } = {}) {
+    buffer(type, data, options = {}) {
+      requireFullPrecision("wasm", options);
+      const { packed = false } = options;
       const buffer = new WasmBuffer(engine, type, packed);
       if (data !== undefined) buffer.write(data);
       return buffer;

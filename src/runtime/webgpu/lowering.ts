@@ -1,11 +1,12 @@
 // What an op's webgpu.ts facet sees: bound shapes, what the device can do, and an emitter to which it hands dispatches.
 import type { DType } from "../../graph/shape.ts";
+import type { WeightStorage } from "../types.ts";
 
 /**
  * How elements lie in a buffer. Kernels never see the difference: they read and write through accessors (shader.ts),
  * which convert. int8 and int4 hold blocks of 32 elements with one f32 scale each, and are only read.
  */
-export type Storage = "f32" | "i32" | "f16" | "int8" | "int4";
+export type Storage = WeightStorage | "i32";
 
 /** Elements per scale of int8 and int4 storage. */
 export const QUANTISED_BLOCK = 32;

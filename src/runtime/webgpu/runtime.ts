@@ -1,5 +1,5 @@
 // Any GPU, through WebGPU: WGSL kernels, pipelines specialised by shape, one submit per step.
-import type { Runtime } from "../types.ts";
+import { type Runtime, RuntimeError } from "../types.ts";
 import { WebGpuBuffer } from "./buffer.ts";
 import { type GpuOptions, openDevice } from "./device.ts";
 import { currentGpuHost } from "./host.ts";
@@ -25,8 +25,11 @@ export async function createWebGpuRuntime(options: GpuOptions = {}): Promise<Run
     description: context.description,
     supports: (node) =>
       node.op.leaf !== undefined || node.op.view || node.op.name in lowerings || `${node.op.name} has no WebGPU kernel`,
-    buffer(type, data) {
-      const buffer = new WebGpuBuffer(context, type, type.dtype);
+    buffer(type, data, { storage = "f32" } = {}) {
+      if (storage === "f16" && !context.facts.f16) {
+        throw new RuntimeError(`weights as f16 need shader-f16, which this adapter lacks (${context.description})`);
+      }
+      const buffer = new WebGpuBuffer(context, type, type.dtype === "i32" ? "i32" : storage);
       if (data !== undefined) buffer.write(data);
       return buffer;
     },
