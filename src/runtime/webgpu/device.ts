@@ -12,6 +12,8 @@ export interface GpuOptions {
   readonly subgroups?: boolean;
   /** Use shader-f16 where the adapter has it. Default true. */
   readonly f16?: boolean;
+  /** Bind at most this many bytes at once, if the device allows more: to test that larger tensors are cut. */
+  readonly maxBinding?: number;
 }
 
 /** A device with its facts, and the first error that nobody was waiting for. */
@@ -105,7 +107,11 @@ export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promi
       f16: useF16,
       workgroupMemory: device.limits.maxComputeWorkgroupStorageSize,
       invocations: device.limits.maxComputeInvocationsPerWorkgroup,
-      maxBinding: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
+      maxBinding: Math.min(
+        device.limits.maxStorageBufferBindingSize,
+        device.limits.maxBufferSize,
+        options.maxBinding ?? Number.POSITIVE_INFINITY,
+      ),
       maxStorageBindings: device.limits.maxStorageBuffersPerShaderStage,
     },
     description: `WebGPU, ${name}`,
