@@ -1,0 +1,80 @@
+// linear_attention and its gradient on the GPU: sizes that take each kernel, extreme decays, chunks from state to state.
+import { describe, expect, test } from "vitest";
+import { outputOf, type Tensor } from "../../src/graph/types.ts";
+import { hasBeta, hasDecay, linearAttention, type UpdateRule } from "../../src/ops/linear-attention/op.ts";
+import { checkOp, generator, gpuRuntimes, type OpInput, testRuntime } from "./harness.ts";
+
+const rules: readonly UpdateRule[] = ["linear", "gated", "delta", "gated_delta"];
+
+interface Sizes {
+  readonly rule: UpdateRule;
+  readonly batch?: number;
+  readonly time: number;
+  /** Heads of q, k, v. */
+  readonly heads: readonly [number, number, number];
+  readonly dk: number;
+  readonly dv: number;
+  readonly decay?: "head" | "key" | "constant" | "constant key";
+  readonly range?: readonly [number, number];
+  readonly initialState?: boolean;
+}
+
+function inputsOf(sizes: Sizes): Readonly<Record<string, OpInput>> {
+  const { rule, batch = 1, time, heads, dk, dv, decay = "head", range = [-0.7, 0], initialState = true } = sizes;
+  const [hq, hk, hv] = heads;
+  const norm = dk ** -0.5;
+  const shapes = {
+    head: [batch, time, hv],
+    key: [batch, time, hv, dk],
+    constant: [1, 1, hv],
+    "constant key": [1, 1, hv, dk],
+  };
+  return {
+    q: { shape: [batch, time, hq, dk] },
+    k: { shape: [batch, time, hk, dk], low: -norm, high: norm },
+    v: { shape: [batch, time, hv, dv] },
+    ...(hasDecay(rule) ? { decay: { shape: shapes[decay], low: range[0], high: range[1] } } : {}),
+    ...(hasBeta(rule) ? { beta: { shape: [batch, time, hv], low: 0, high: 1 } } : {}),
+    ...(initialState ? { s0: { shape: [batch, hv, dk, dv] } } : {}),
+  };
+}
+
+function attend(x: Readonly<Record<string, Tensor>>, rule: UpdateRule) {
+  const { q, k, v } = x;
+  if (q === undefined || k === undefined || v === undefined) throw new Error("q, k or v is missing");
+  const { output, finalState } = linearAttention(rule, q, k, v, {
+    decay: x.decay,
+    beta: x.beta,
+    initialState: x.s0,
+    scale: 0.7,
+  });
+  return { y: output, sT: finalState };
+}
+
+const forward = (sizes: Sizes) =>
+  checkOp({
+    inputs: inputsOf(sizes),
+    build: (x) => {
+      const { y, sT } = attend(x, sizes.rule);
+      return { y, sT, starts: outputOf(y, 2) };
+    },
+    differentiated: [],
+    tolerance: { outputs: 1e-5 },
+    runtimes: gpuRuntimes,
+  });
+
+describe("linear_attention on the GPU, token by token", () => {
+  const sizes: readonly Omit<Sizes, "rule">[] = [
+    { time: 1, heads: [1, 1, 1], dk: 1, dv: 1 },
+    { batch: 2, time: 1, heads: [1, 1, 3], dk: 7, dv: 37, decay: "key" },
+    { batch: 3, time: 2, heads: [4, 1, 2], dk: 5, dv: 9, initialState: false },
+    { time: 1, heads: [2, 2, 2], dk: 128, dv: 64 },
+    { time: 19, heads: [2, 1, 4], dk: 70, dv: 68, decay: "constant" },
+    { time: 31, heads: [6, 3, 3], dk: 130, dv: 3, decay: "key" },
+    { time: 3, heads: [1, 1, 1], dk: 1100, dv: 5, decay: "constant key" },
+  ];
+  test.each(rules.flatMap((rule) => sizes.map((size) => ({ rule, ...size }))))(
+    "$rule, $time tokens, heads $heads, $dk keys, $dv values",
+    async (size) => forward(size),
+  );
+});
