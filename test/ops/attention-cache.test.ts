@@ -1,10 +1,14 @@
 // attention through ring caches: a sequence in chunks equals the whole, whatever the window, the capacity and the chunks.
-import { describe, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { makeGraph } from "../../src/graph/graph.ts";
+import { input, state } from "../../src/graph/leaves.ts";
 import { sizeOf } from "../../src/graph/shape.ts";
-import { attentionOp } from "../../src/ops/attention/op.ts";
+import { attention, attentionOp } from "../../src/ops/attention/op.ts";
 import { reference } from "../../src/ops/attention/reference.ts";
 import { lower } from "../../src/ops/attention/wasm.ts";
-import { engines, expectClose, feedOf } from "./evaluate.ts";
+import type { Program } from "../../src/runtime/types.ts";
+import { type Engine, engines, evaluate, expectClose, feedOf } from "./evaluate.ts";
+import { type GpuRuntimeName, testRuntime } from "./harness.ts";
 import { type HostInput, runLowered } from "./lowered.ts";
 
 function need<V>(value: V | undefined): V {
@@ -13,7 +17,7 @@ function need<V>(value: V | undefined): V {
 }
 
 /** Runs `chunks` of a sequence one after the other through ring caches that start as NaN, and joins the outputs. */
-function inChunks(
+async function inChunks(
   {
     capacity,
     batch,
@@ -35,9 +39,9 @@ function inChunks(
   whole: ReadonlyMap<string, HostInput>,
   run: (
     inputs: readonly (HostInput | undefined)[],
-    attributes: Parameters<typeof reference>[1],
-  ) => readonly ArrayLike<number>[],
-): Float64Array {
+    attributes: Attributes,
+  ) => readonly ArrayLike<number>[] | Promise<readonly ArrayLike<number>[]>,
+): Promise<Float64Array> {
   const attributes = { causal: true, softcap: 0, ...options };
   const total = chunks.reduce((a, b) => a + b, 0);
   const result = new Float64Array(batch * total * heads[0] * dims[1]);
@@ -61,7 +65,7 @@ function inChunks(
       };
     };
     const position: HostInput = { shape: [batch], dtype: "i32", data: new Int32Array(batch).fill(start + done) };
-    const [y, , key, value] = run(
+    const [y, , key, value] = await run(
       [part("q"), part("k"), part("v"), pastKey, pastValue, position, undefined],
       attributes,
     );
@@ -76,12 +80,79 @@ function inChunks(
   return result;
 }
 
+type Attributes = Parameters<typeof reference>[1];
+
+/** The op on the GPU with the caches as states in buffers that start as NaN: each chunk is a run of a program for its length. */
+async function gpuRunner(name: GpuRuntimeName): Promise<{
+  run(inputs: readonly (HostInput | undefined)[], attributes: Attributes): Promise<readonly ArrayLike<number>[]>;
+  free(): void;
+}> {
+  const runtime = await testRuntime(name);
+  const programs = new Map<number, Program>();
+  const buffers = new Map<string, ReturnType<typeof runtime.buffer>>();
+  const compile = (inputs: readonly HostInput[], attributes: Attributes): Promise<Program> => {
+    const [q, k, v, pastKey, pastValue, position] = ["q", "k", "v", "past_k", "past_v", "position"].map((leaf, i) => {
+      const { shape, dtype } = need(inputs[i]);
+      return i === 3 || i === 4 ? state(leaf, shape) : input(leaf, shape, dtype);
+    });
+    const result = attention(need(q), need(k), need(v), { pastKey, pastValue, position, ...attributes });
+    for (const [leaf, i] of [
+      ["past_k", 3],
+      ["past_v", 4],
+    ] as const) {
+      const { shape, data } = need(inputs[i]);
+      if (!buffers.has(leaf)) buffers.set(leaf, runtime.buffer({ shape, dtype: "f32" }, Float32Array.from(data)));
+    }
+    const graph = makeGraph({
+      outputs: [{ name: "y", tensor: result.output }],
+      states: [
+        { name: "past_k", input: need(pastKey), output: need(result.presentKey) },
+        { name: "past_v", input: need(pastValue), output: need(result.presentValue) },
+      ],
+    });
+    return runtime.compile(graph, { bindings: { B: 1, T: 1, C: 0 }, buffers, poison: true });
+  };
+  return {
+    async run(inputs, attributes) {
+      const given = inputs.slice(0, 6).map(need);
+      const [q, k, v, pastKey, pastValue, position] = given;
+      const tokens = need(need(q).shape[1]);
+      const program = programs.get(tokens) ?? (await compile(given, attributes));
+      programs.set(tokens, program);
+      const kernels = program.explain().flatMap((step) => step.kernels);
+      expect(kernels.join()).toMatch(/appends to the caches|new rows only/);
+      const floats = (value: HostInput | undefined) => Float32Array.from(need(value).data);
+      const { y } = await program.run({
+        q: floats(q),
+        k: floats(k),
+        v: floats(v),
+        position: Int32Array.from(need(position).data),
+      });
+      return [need(y), [], need(pastKey).data, need(pastValue).data];
+    },
+    free() {
+      for (const program of programs.values()) program.free();
+      for (const buffer of buffers.values()) buffer.free();
+    },
+  };
+}
+
 const splits: Readonly<Record<string, readonly number[]>> = {
   "token by token": Array.from({ length: 41 }, () => 1),
   "a prompt, then tokens": [29, ...Array.from({ length: 12 }, () => 1)],
   "odd chunks": [3, 17, 1, 2, 11, 7],
   "one chunk": [41],
 };
+
+/** All outputs with the caches as inputs, which stay as they are. */
+function copiedOnGpu(values: readonly (HostInput | undefined)[], attributes: Attributes, engine: Engine) {
+  const leaves = values.map((value, i) => value && input(String(i), value.shape, value.dtype));
+  const [q, k, v, pastKey, pastValue, position] = leaves;
+  const result = attention(need(q), need(k), need(v), { pastKey, pastValue, position, ...attributes });
+  const feed = new Map(values.flatMap((value, i) => (value ? [[String(i), value] as const] : [])));
+  const { output, logSumExp, presentKey, presentValue } = result;
+  return evaluate([output, logSumExp, need(presentKey), need(presentValue)], feed, engine);
+}
 
 describe("a sequence in chunks through ring caches equals the whole", () => {
   const heads = [6, 2] as const;
@@ -109,7 +180,13 @@ describe("a sequence in chunks through ring caches equals the whole", () => {
       test(`${what}; ${how}`, async () => {
         const setup = { capacity, batch, heads, dims, options, chunks, start: 0 };
         for (const engine of engines) {
-          const actual = inChunks(setup, whole, (values, attributes) => {
+          if (engine.gpu !== undefined) {
+            const gpu = await gpuRunner(engine.gpu);
+            expectClose(engine.name, await inChunks(setup, whole, gpu.run), need(exact).data, 2e-5);
+            gpu.free();
+            continue;
+          }
+          const actual = await inChunks(setup, whole, (values, attributes) => {
             if (engine.wasm === undefined) {
               const floats = values.map(
                 (v) => v && { ...v, data: v.dtype === "i32" ? Int32Array.from(v.data) : Float64Array.from(v.data) },
@@ -142,8 +219,11 @@ describe("a sequence in chunks through ring caches equals the whole", () => {
       );
       const exact = reference(floats, attributes);
       for (const engine of engines) {
-        if (engine.wasm === undefined) continue;
-        const actual = runLowered(attentionOp, lower, values, attributes, engine.wasm);
+        const actual =
+          engine.gpu === undefined
+            ? engine.wasm && runLowered(attentionOp, lower, values, attributes, engine.wasm)
+            : await copiedOnGpu(values, attributes, engine);
+        if (actual === undefined) continue;
         for (const [i, tensor] of exact.entries()) expectClose(`output ${i}`, need(actual[i]), tensor.data, 2e-5);
       }
     }

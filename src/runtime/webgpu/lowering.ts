@@ -92,6 +92,8 @@ export interface Emitter {
   dispatch(dispatch: Dispatch): void;
   /** Scratch memory for this op. May be called several times. */
   scratch(bytes: number): Scratch;
+  /** Whether output number `output` lies where input number `input` does, as one of the op's inPlace pairs: it may be updated where it is. */
+  inPlace(input: number, output: number): boolean;
   /** Which of at most three candidates is fastest here: measured once per adapter and key, the first where nothing was measured. */
   tuned<T>(key: string, candidates: readonly [T, ...T[]]): T;
 }

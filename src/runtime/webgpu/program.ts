@@ -260,6 +260,12 @@ function lowerStep(
       step.scratch.push(scratch);
       return scratch;
     },
+    inPlace(input, output) {
+      const [source, result] = [node.inputs[input], node.outputs[output]].map((t) => t && layout.storage.get(t));
+      if (source === undefined || result === undefined) return false;
+      if (source.kind === "leaf") return result.kind === "leaf" && result.leaf === source.leaf;
+      return result.kind === "arena" && result.request === source.request;
+    },
     tuned: (key, candidates) => tuner.choose(`${node.op.name} ${key}`, candidates),
   };
   const bound: GpuNode<unknown> = {

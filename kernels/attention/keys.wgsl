@@ -1,0 +1,73 @@
+// What the kernels of attention share: where the keys of a call lie, which of them a row sees, and how scores are finished.
+// Keys have absolute positions: those before the call are in slots `position % capacity` of the caches, the others in k and v.
+// Scores and maxima are in units of log2.
+#include "attention/scores.wgsl"
+
+#if HAS_POSITION
+var<workgroup> shared_position: i32;
+#endif
+
+/// Tokens before the call, in uniform control flow.
+fn tokens_before(b: u32, local: u32) -> i32 {
+#if HAS_POSITION
+  if (local == 0u) {
+    shared_position = position_load(b);
+  }
+  return workgroupUniformLoad(&shared_position);
+#else
+  return 0;
+#endif
+}
+
+/// The first key and one past the last that rows at positions `first` … `last` may see; with PARTIAL the part `split` of them.
+fn seen_keys(first: i32, last: i32, before: i32, split: u32) -> vec2i {
+  var low = before - min(before, i32(uniforms.capacity));
+  var high = before + i32(uniforms.key_tokens);
+#if CAUSAL
+  high = min(high, last + 1);
+#endif
+#if WINDOW > 0
+  low = max(low, first - i32(WINDOW) + 1);
+#endif
+#if PARTIAL
+  let each = (max(high - low, 0) + i32(uniforms.splits) - 1) / i32(uniforms.splits);
+  let share = (each + i32(KEYS) - 1) / i32(KEYS) * i32(KEYS);
+  low += i32(split) * share;
+  high = min(high, low + share);
+#endif
+  return vec2i(low, high);
+}
+
+/// Row of k and v of key j (or of the caches, where j < before).
+fn key_row(b: u32, j: i32, before: i32) -> u32 {
+#if HAS_PAST_K
+  if (j < before) {
+    return b * uniforms.capacity + u32(j) % uniforms.capacity;
+  }
+#endif
+  return b * uniforms.key_tokens + u32(j - before);
+}
+
+fn key_at(b: u32, j: i32, before: i32, head: u32, c: u32) -> vec4f {
+  let row = key_row(b, j, before) * KEY_HEADS + head;
+#if HAS_PAST_K
+  if (j < before) {
+    return past_k_at(row, c);
+  }
+#endif
+  return k_at(row, c);
+}
+
+fn value_at(b: u32, j: i32, before: i32, head: u32, c: u32) -> vec4f {
+  let row = key_row(b, j, before) * KEY_HEADS + head;
+#if HAS_PAST_V
+  if (j < before) {
+    return past_v_at(row, c);
+  }
+#endif
+  return v_at(row, c);
+}
+
+fn log_sum(top: f32, total: f32) -> f32 {
+  return select(top * LN2 + log(max(total, 1e-37)), bitcast<f32>(0xff800000u + uniforms.zero), total == 0.0);
+}
