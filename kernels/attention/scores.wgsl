@@ -45,3 +45,13 @@ fn visible_keys(begin: i32, at: i32, end: i32) -> vec4<bool> {
 #endif
   return visible;
 }
+
+/// Slope of `capped` at those scores, per unit of the product scale · q·k.
+fn score_slope(s: vec4f) -> vec4f {
+#if CAPPED
+  let t = tanh_safe(s);
+  return vec4f(1.0) - t * t;
+#else
+  return vec4f(1.0);
+#endif
+}

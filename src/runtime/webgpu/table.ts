@@ -1,17 +1,23 @@
 // How the WebGPU runtime dispatches each op. Views (reshape) need no dispatch.
 
-import type { AttributesOf, OpName } from "../../ops/index.ts";
 import { lower as attention } from "../../ops/attention/webgpu.ts";
+import { lower as attention_gradient } from "../../ops/attention-gradient/webgpu.ts";
+import type { AttributesOf, OpName } from "../../ops/index.ts";
 import { lower as linear_attention } from "../../ops/linear-attention/webgpu.ts";
+import { lower as linear_attention_gradient } from "../../ops/linear-attention-gradient/webgpu.ts";
 import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
+import { lower as rope } from "../../ops/rope/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLowering<AttributesOf<K>> } = {
   attention,
+  attention_gradient,
   linear_attention,
+  linear_attention_gradient,
   map,
   matmul,
   matmul_gradient: matmulGradient,
+  rope,
 };
