@@ -9,14 +9,11 @@ const BLOCKS_M: u32 = TILE_M / 4u;
 const BLOCKS_N: u32 = TILE_N / 4u;
 const A_BLOCKS: u32 = BLOCKS_K * BLOCKS_M;
 const B_BLOCKS: u32 = BLOCKS_K * BLOCKS_N;
-// One vector more than a row has: blocks turned on the way are written across rows.
-const A_PITCH: u32 = BLOCKS_M + 1u;
-const B_PITCH: u32 = BLOCKS_N + 1u;
 // Neighbouring workgroups share columns of B while they go down this many tiles of rows.
 const BAND: u32 = 8u;
 
-var<workgroup> a_tile: array<vec4<f32>, TILE_K * A_PITCH>;
-var<workgroup> b_tile: array<vec4<f32>, TILE_K * B_PITCH>;
+var<workgroup> a_tile: array<vec4<f32>, TILE_K * BLOCKS_M>;
+var<workgroup> b_tile: array<vec4<f32>, TILE_K * BLOCKS_N>;
 
 fn a_element(base: u32, row: u32, depth: u32, end: u32) -> f32 {
   if (row >= uniforms.m || depth >= end) { return 0.0; }
@@ -30,17 +27,17 @@ fn a_element(base: u32, row: u32, depth: u32, end: u32) -> f32 {
 /// Column j holds rows row … row + 3 at depth + j.
 fn a_block(base: u32, row: u32, depth: u32, end: u32) -> mat4x4<f32> {
   var block: mat4x4<f32>;
-#for j in 0..4
+  for (var j = 0u; j < 4u; j++) {
 #if !VECTOR_A
-  block[$j] = vec4<f32>(
-    a_element(base, row, depth + $j, end), a_element(base, row + 1u, depth + $j, end),
-    a_element(base, row + 2u, depth + $j, end), a_element(base, row + 3u, depth + $j, end));
+    block[j] = vec4<f32>(
+      a_element(base, row, depth + j, end), a_element(base, row + 1u, depth + j, end),
+      a_element(base, row + 2u, depth + j, end), a_element(base, row + 3u, depth + j, end));
 #elif TRANSPOSE_A
-  if (row < uniforms.m && depth + $j < end) { block[$j] = a_load4((base + (depth + $j) * uniforms.a_stride + row) >> 2u); }
+    if (row < uniforms.m && depth + j < end) { block[j] = a_load4((base + (depth + j) * uniforms.a_stride + row) >> 2u); }
 #else
-  if (row + $j < uniforms.m && depth < end) { block[$j] = a_load4((base + (row + $j) * uniforms.a_stride + depth) >> 2u); }
+    if (row + j < uniforms.m && depth < end) { block[j] = a_load4((base + (row + j) * uniforms.a_stride + depth) >> 2u); }
 #endif
-#endfor
+  }
 #if VECTOR_A && !TRANSPOSE_A
   return transpose(block);
 #else
@@ -60,17 +57,17 @@ fn b_element(base: u32, depth: u32, column: u32, end: u32) -> f32 {
 /// Column j holds columns column … column + 3 at depth + j.
 fn b_block(base: u32, depth: u32, column: u32, end: u32) -> mat4x4<f32> {
   var block: mat4x4<f32>;
-#for j in 0..4
+  for (var j = 0u; j < 4u; j++) {
 #if !VECTOR_B
-  block[$j] = vec4<f32>(
-    b_element(base, depth + $j, column, end), b_element(base, depth + $j, column + 1u, end),
-    b_element(base, depth + $j, column + 2u, end), b_element(base, depth + $j, column + 3u, end));
+    block[j] = vec4<f32>(
+      b_element(base, depth + j, column, end), b_element(base, depth + j, column + 1u, end),
+      b_element(base, depth + j, column + 2u, end), b_element(base, depth + j, column + 3u, end));
 #elif TRANSPOSE_B
-  if (column + $j < uniforms.n && depth < end) { block[$j] = b_load4((base + (column + $j) * uniforms.b_stride + depth) >> 2u); }
+    if (column + j < uniforms.n && depth < end) { block[j] = b_load4((base + (column + j) * uniforms.b_stride + depth) >> 2u); }
 #else
-  if (column < uniforms.n && depth + $j < end) { block[$j] = b_load4((base + (depth + $j) * uniforms.b_stride + column) >> 2u); }
+    if (column < uniforms.n && depth + j < end) { block[j] = b_load4((base + (depth + j) * uniforms.b_stride + column) >> 2u); }
 #endif
-#endfor
+  }
 #if VECTOR_B && TRANSPOSE_B
   return transpose(block);
 #else
@@ -80,11 +77,12 @@ fn b_block(base: u32, depth: u32, column: u32, end: u32) -> mat4x4<f32> {
 
 #include "matmul/finish.wgsl"
 
-@compute @workgroup_size(THREADS)
+@compute @workgroup_size(THREADS_N, THREADS_M)
 fn main(
   @builtin(workgroup_id) id: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
+  @builtin(local_invocation_id) place: vec3u,
 ) {
   // Workgroups go down a band of BAND tiles of rows, then along N, then to the next band, range of K and matrix.
   var number = id.x + id.y * groups.x;
@@ -104,55 +102,51 @@ fn main(
   let b_base = uniforms.b_first + matrix * uniforms.b_matrix;
   let start = split * uniforms.split_depth;
   let end = select(min(uniforms.k, start + uniforms.split_depth), 0u, excess);
-  let y = thread / THREADS_N;
-  let x = thread % THREADS_N;
   var sums: array<vec4<f32>, THREAD_M * THREAD_N / 4u>;
 
   for (var depth = start; depth < end; depth += TILE_K) {
-#for s in 0..STEPS
-    {
-      let block = thread + $s * THREADS;
+    for (var block = thread; block < A_BLOCKS + B_BLOCKS; block += THREADS) {
       if (block < A_BLOCKS) {
 #if TRANSPOSE_A
         let p = block / BLOCKS_M;
         let q = block % BLOCKS_M;
 #else
-        let p = block % BLOCKS_K;
-        let q = block / BLOCKS_K;
+        // Two lanes read 32 bytes of a row, the next two of the next row: turned, they go to different banks.
+        let p = block % 2u + block / (2u * BLOCKS_M) * 2u;
+        let q = block / 2u % BLOCKS_M;
 #endif
         let values = a_block(a_base, first_row + 4u * q, depth + 4u * p, end);
-#for j in 0..4
-        a_tile[(4u * p + $j) * A_PITCH + q] = values[$j];
-#endfor
-      } else if (block < A_BLOCKS + B_BLOCKS) {
+        for (var j = 0u; j < 4u; j++) { a_tile[(4u * p + j) * BLOCKS_M + q] = values[j]; }
+      } else {
 #if TRANSPOSE_B
-        let p = (block - A_BLOCKS) % BLOCKS_K;
-        let q = (block - A_BLOCKS) / BLOCKS_K;
+        let p = (block - A_BLOCKS) % 2u + (block - A_BLOCKS) / (2u * BLOCKS_N) * 2u;
+        let q = (block - A_BLOCKS) / 2u % BLOCKS_N;
 #else
         let p = (block - A_BLOCKS) / BLOCKS_N;
         let q = (block - A_BLOCKS) % BLOCKS_N;
 #endif
         let values = b_block(b_base, depth + 4u * p, first_column + 4u * q, end);
-#for j in 0..4
-        b_tile[(4u * p + $j) * B_PITCH + q] = values[$j];
-#endfor
+        for (var j = 0u; j < 4u; j++) { b_tile[(4u * p + j) * BLOCKS_N + q] = values[j]; }
       }
     }
-#endfor
     workgroupBarrier();
-    for (var p = 0u; p < TILE_K; p++) {
+    for (var p = 0u; p < TILE_K; p += UNROLL) {
+#for u in 0..UNROLL
+      {
 #for i in 0..THREAD_M / 4
-      let a$i = a_tile[p * A_PITCH + y + $i * THREADS_M];
+        let a$i = a_tile[(p + $u) * BLOCKS_M + place.y + $i * THREADS_M];
 #endfor
 #for j in 0..THREAD_N / 4
-      let b$j = b_tile[p * B_PITCH + x + $j * THREADS_N];
+        let b$j = b_tile[(p + $u) * BLOCKS_N + place.x + $j * THREADS_N];
 #endfor
 #for i in 0..THREAD_M / 4
 #for j in 0..THREAD_N / 4
 #for r in 0..4
-      sums[($i * 4u + $r) * (THREAD_N / 4u) + $j] += a$i[$r] * b$j;
+        sums[($i * 4 + $r) * (THREAD_N / 4u) + $j] += a$i[$r] * b$j;
 #endfor
 #endfor
+#endfor
+      }
 #endfor
     }
     workgroupBarrier();
@@ -163,10 +157,10 @@ fn main(
 #for i in 0..THREAD_M / 4
 #for r in 0..4
   {
-    let row = first_row + 4u * (y + $i * THREADS_M) + $r;
+    let row = first_row + 4u * (place.y + $i * THREADS_M) + $r;
     if (row < uniforms.m) {
 #for j in 0..THREAD_N / 4
-      finish4(out_base + row * uniforms.out_stride, first_column + 4u * (x + $j * THREADS_N), sums[($i * 4u + $r) * (THREAD_N / 4u) + $j]);
+      finish4(out_base + row * uniforms.out_stride, first_column + 4u * (place.x + $j * THREADS_N), sums[($i * 4u + $r) * (THREAD_N / 4u) + $j]);
 #endfor
     }
   }

@@ -102,14 +102,16 @@ interface Tile {
   readonly TILE_K: number;
   readonly THREAD_M: number;
   readonly THREAD_N: number;
+  /** Depths in the body of the innermost loop. */
+  readonly UNROLL: number;
 }
 
 /** 64 threads with 4 × 4 sums each: many small workgroups, for products with few tiles. */
-const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 16, THREAD_M: 4, THREAD_N: 4 };
+const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 32, THREAD_M: 4, THREAD_N: 4, UNROLL: 1 };
 /** 64 threads with 8 × 8 sums each: a load from workgroup memory serves twice as many products. */
-const LARGE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 8, THREAD_N: 8 };
+const LARGE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 8, THREAD_N: 8, UNROLL: 4 };
 /** 256 threads with 4 × 4 sums each: fewer registers, more threads to hide latency with. */
-const WIDE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 4, THREAD_N: 4 };
+const WIDE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 4, THREAD_N: 4, UNROLL: 2 };
 
 /** Workgroups that should be in flight before a larger tile or a whole depth pays. */
 const ENOUGH_WORKGROUPS = 64;
@@ -169,7 +171,6 @@ function emitWindow(product: GpuProduct, window: Window, emit: Emitter): void {
     kernel: "matmul/tiled",
     constants: {
       ...tile,
-      STEPS: Math.ceil(((tile.TILE_M + tile.TILE_N) * tile.TILE_K) / 16 / threadsOf(tile)),
       TRANSPOSE_A: transposeA,
       TRANSPOSE_B: transposeB,
       VECTOR_A,
@@ -224,8 +225,6 @@ function emitWindow(product: GpuProduct, window: Window, emit: Emitter): void {
     workgroups: spread(Math.ceil(count / (VECTOR_OUT ? 4 : 1) / WORKGROUP)),
   });
 }
-
-const threadsOf = ({ TILE_M, TILE_N, THREAD_M, THREAD_N }: Tile): number => (TILE_M / THREAD_M) * (TILE_N / THREAD_N);
 
 interface Sizes {
   readonly m: number;

@@ -16,11 +16,14 @@ const cache = process.env.HYBRAID_CACHE ?? join(process.env.XDG_CACHE_HOME ?? jo
 /** Dawn's instance: adapters and devices stop working when it is collected. */
 let instance: Promise<GPU> | undefined;
 
+/** Zeroed by a loop, workgroup memory compiles everywhere; by Vulkan's extension, SwiftShader takes seconds for each kernel. */
+const OPTIONS = ["disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension"];
+
 async function openDawn(): Promise<GPU> {
   try {
     const { create, globals } = await import("webgpu");
     Object.assign(globalThis, globals);
-    return create([]);
+    return create(OPTIONS);
   } catch (cause) {
     throw new RuntimeError('WebGPU in Node needs the package "webgpu" (npm install webgpu)', { cause });
   }
