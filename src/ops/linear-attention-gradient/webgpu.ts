@@ -1,0 +1,191 @@
+// How the WebGPU runtime computes linear_attention_gradient: in chunks of 32 tokens, from the states that the forward pass
+// kept; the pass over chunks runs backwards, everything else for all chunks at once.
+
+import { RuntimeError } from "../../runtime/types.ts";
+import {
+  type Bound,
+  type Emitter,
+  type GpuLowering,
+  type GpuTensor,
+  read,
+  spread,
+  write,
+} from "../../runtime/webgpu/lowering.ts";
+import {
+  type BatchRun,
+  batchPart,
+  batchRuns,
+  columnPlan,
+  emitFactors,
+  emitPrepare,
+  emitScan,
+  emitSum,
+  factorScratch,
+  type Pairs,
+  pairFloats,
+  runSizes,
+} from "../linear-attention/gpu-chunks.ts";
+import {
+  type AttentionSizes,
+  attentionSizes,
+  decayStrideUniforms,
+  headConstants,
+} from "../linear-attention/gpu-sizes.ts";
+import type { LinearAttentionAttributes } from "../linear-attention/op.ts";
+
+type Node = Parameters<GpuLowering<LinearAttentionAttributes>>[0];
+
+export const lower: GpuLowering<LinearAttentionAttributes> = (node, emit) => {
+  const sizes = attentionSizes("linear_attention_gradient", node);
+  const { batch, time, stateHeads, keyDim, valueDim, outputHeads } = sizes;
+  if (batch * time * stateHeads * keyDim * valueDim === 0) return;
+  const plan = columnPlan(sizes, emit.device);
+  if (plan === undefined) {
+    throw new RuntimeError(
+      `linear_attention_gradient: heads of ${keyDim} keys need more than the ${emit.device.workgroupMemory} bytes of workgroup memory of this device`,
+    );
+  }
+  const parts = Math.ceil(time / 32);
+  const blocks = Math.ceil(keyDim / 32);
+  const largest = [
+    ...[outputHeads * time * keyDim, outputHeads * time * valueDim, stateHeads * time * blocks],
+    ...[parts * stateHeads * keyDim * valueDim, pairFloats(time, outputHeads)],
+    ...(sizes.decayRank === 2 ? [stateHeads * time * keyDim] : []),
+  ];
+  const shared = [...node.inputs, ...node.outputs].flatMap((tensor) =>
+    tensor === undefined || tensor.shape[0] !== batch ? [] : [tensor.shape.slice(1).reduce((n, d) => n * d, 1)],
+  );
+  for (const run of batchRuns(batch, [...largest, ...shared], emit.device)) lowerRun(node, sizes, run, plan, emit);
+};
+
+function lowerRun(
+  { inputs, outputs, attributes: { scale } }: Node,
+  sizes: AttentionSizes,
+  run: BatchRun,
+  plan: NonNullable<ReturnType<typeof columnPlan>>,
+  emit: Emitter,
+): void {
+  const local = runSizes(sizes, run);
+  const { batch, time, parts, stateHeads, outputHeads, queryHeads, keyHeads, keyDim, valueDim, delta, decayRank } =
+    local;
+  const bound = inputs.map((tensor): Bound | undefined => batchPart(tensor, run));
+  const [q, k, v, decay, beta, starts, dy, dsT] = bound;
+  const [dq, dk, dvOutput, ddecay, dbeta, ds0] = outputs.map((tensor): Bound | undefined => batchPart(tensor, run));
+  const decayTensor: GpuTensor | undefined = inputs[3];
+  const scratch = (floats: number, wanted = true) => (wanted ? emit.scratch(4 * floats) : undefined);
+  const state = stateHeads * keyDim * valueDim;
+  const rows = batch * time * stateHeads;
+  const wantsDecay = ddecay !== undefined && decayRank > 0;
+  const wantsKeys = dq !== undefined || dk !== undefined || wantsDecay;
+
+  const factors = emitFactors(local, 32, { tensor: decayTensor, bound: decay }, factorScratch(local, emit), emit);
+  const pairs: Pairs = {
+    pairs: scratch(batch * pairFloats(time, outputHeads), dy !== undefined),
+    keys: scratch(batch * pairFloats(time, stateHeads), delta),
+    inverse: scratch(batch * pairFloats(time, stateHeads), delta),
+  };
+  emitPrepare(local, { q, k, decay, beta }, decayTensor, pairs, emit);
+
+  // The states between those of the forward pass, and what tokens write; for the linear rules that is v.
+  const middles = scratch(batch * Math.floor(parts / 2) * state, parts > 1 && wantsKeys);
+  const errors = scratch(rows * valueDim, delta);
+  const writes = delta ? scratch(rows * valueDim) : undefined;
+  if (delta || middles !== undefined) {
+    emitScan(
+      local,
+      plan,
+      scale,
+      2,
+      {
+        ...{ k: read(k), v: read(v), beta: read(beta), s0: read(starts), ...factors },
+        ...{ keys: read(pairs.keys), inverse: read(pairs.inverse) },
+        ...{ middles: write(middles), errors: write(errors), writes: write(writes) },
+      },
+      emit,
+    );
+  }
+  const written = writes ?? v;
+
+  const columnBlocks = Math.ceil(valueDim / plan.COLUMNS);
+  const dbetas = scratch(columnBlocks * rows, delta);
+  const ends = scratch(batch * parts * state, wantsKeys);
+  const dv = dvOutput ?? scratch(rows * valueDim);
+  const reverseGroups = batch * stateHeads * columnBlocks;
+  const scaleConstant = { SCALE: { kind: "float", value: scale } } as const;
+  emit.dispatch({
+    kernel: "linear_attention/reverse",
+    constants: { ...headConstants(sizes), ...plan, ...scaleConstant },
+    uniforms: { time, chunks: parts, groups: reverseGroups, rows },
+    bindings: {
+      ...{ q: read(q), k: read(k), v: undefined, beta: read(beta), ...factors },
+      ...{ pairs: read(pairs.pairs), inverse: read(pairs.inverse), errors: read(errors) },
+      ...{ dy: read(dy), dfinal: read(dsT) },
+      ...{ dv: write(dv), dbetas: write(dbetas), ends: write(ends), ds0: write(ds0) },
+    },
+    workgroups: spread(reverseGroups),
+    reason: "chunks of 32 tokens, last to first",
+  });
+  if (dbeta !== undefined && dbetas !== undefined) {
+    const parted = { size: rows, inner: rows, outer_step: 0, part_step: rows, count: columnBlocks, add: false };
+    emitSum(dbetas, dbeta, parted, emit);
+  }
+  if (!wantsKeys) return;
+
+  const dpairs = scratch(batch * pairFloats(time, outputHeads), dy !== undefined);
+  const dkeys = scratch(batch * pairFloats(time, stateHeads), delta);
+  const chunkGroups = batch * parts * stateHeads;
+  const perHead = wantsDecay && decayRank === 1;
+  if (dpairs !== undefined || dkeys !== undefined || perHead) {
+    emit.dispatch({
+      kernel: "linear_attention/pair_gradient",
+      constants: { ...headConstants(sizes), ...scaleConstant, FIRST: dy === undefined ? sizes.readers : 0 },
+      uniforms: { time, chunks: parts, groups: chunkGroups, ...decayStrideUniforms(decayTensor) },
+      bindings: {
+        ...{ decay: read(decayRank === 1 ? decay : undefined), dy: read(dy), dv: read(delta ? dv : undefined) },
+        ...{ writes: read(written), pairs: read(perHead ? pairs.pairs : undefined) },
+        ...{ keys: read(perHead ? pairs.keys : undefined), dpairs: write(dpairs), dkeys: write(dkeys) },
+        ddecay: write(perHead ? ddecay : undefined),
+      },
+      workgroups: spread(chunkGroups),
+    });
+  }
+  const keyBlocks = Math.ceil(keyDim / 32);
+  const width = keyDim % 4 === 0 ? 4 : 1;
+  const factorWidth = decayRank === 2 ? width : 1;
+  const sharedQuery = outputHeads > queryHeads;
+  const sharedKey = stateHeads > keyHeads;
+  const dqOfOutputs = sharedQuery ? scratch(batch * time * outputHeads * keyDim, dq !== undefined) : dq;
+  const dkOfHeads = sharedKey ? scratch(rows * keyDim, dk !== undefined) : dk;
+  const ddecayParts = scratch(keyBlocks * rows, perHead);
+  emit.dispatch({
+    kernel: "linear_attention/key_gradient",
+    constants: {
+      ...headConstants(sizes),
+      ...scaleConstant,
+      FIRST: dy === undefined ? sizes.readers : 0,
+      VECTOR_KEYS: width === 4,
+    },
+    uniforms: { time, chunks: parts, groups: chunkGroups * keyBlocks, rows, ...decayStrideUniforms(decayTensor) },
+    bindings: {
+      ...{ q: read(q, width), k: read(k, width), decay: read(decayRank === 2 ? decay : undefined, width) },
+      ...{ grow: factors.grow && { ...factors.grow, width: factorWidth } },
+      ...{ fade: factors.fade && { ...factors.fade, width: factorWidth } },
+      ...{ dy: read(dy), dv: read(delta ? dv : undefined), writes: read(written) },
+      ...{ starts: read(starts), middles: read(middles), ends: read(ends) },
+      ...{ dpairs: read(dpairs), dkeys: read(dkeys), dq: write(dqOfOutputs, width), dk: write(dkOfHeads, width) },
+      ddecay: write(perHead ? ddecayParts : wantsDecay ? ddecay : undefined),
+    },
+    workgroups: spread(chunkGroups * keyBlocks),
+  });
+  if (perHead && ddecay !== undefined && ddecayParts !== undefined) {
+    const parted = { size: rows, inner: rows, outer_step: 0, part_step: rows, count: keyBlocks, add: true };
+    emitSum(ddecayParts, ddecay, parted, emit);
+  }
+  const addHeads = (x: Bound | undefined, y: Bound | undefined, heads: number, count: number) => {
+    if (x === undefined || y === undefined || x === y) return;
+    const size = batch * time * heads * keyDim;
+    emitSum(x, y, { size, inner: keyDim, outer_step: count * keyDim, part_step: keyDim, count, add: false }, emit);
+  };
+  addHeads(dqOfOutputs, dq, queryHeads, outputHeads / queryHeads);
+  addHeads(dkOfHeads, dk, keyHeads, stateHeads / keyHeads);
+}

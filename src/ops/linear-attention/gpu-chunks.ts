@@ -1,0 +1,196 @@
+// Dispatches that the chunked forms of linear attention and its gradient share: runs of batches that fit in bindings, what
+// decays leave, pairs of tokens, and the pass from chunk to chunk.
+import {
+  type Binding,
+  type Bound,
+  type DeviceFacts,
+  type Emitter,
+  type GpuTensor,
+  PART_ALIGNMENT,
+  part,
+  read,
+  type Scratch,
+  spread,
+  write,
+} from "../../runtime/webgpu/lowering.ts";
+import { type AttentionSizes, decayStrideUniforms, headConstants } from "./gpu-sizes.ts";
+
+/** Tokens per chunk of the WY form and of the backward pass. */
+export const WY_CHUNK = 32;
+
+/** Batches `first` … `first + count - 1`, of which no tensor is larger than a binding may be. */
+export interface BatchRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** `perBatch`: elements per batch of every tensor that a dispatch binds. */
+export function batchRuns(batch: number, perBatch: readonly number[], { maxBinding }: DeviceFacts): BatchRun[] {
+  const most = Math.floor(maxBinding / (4 * Math.max(1, ...perBatch)));
+  if (most >= batch) return [{ first: 0, count: batch }];
+  let step = 1;
+  while (step < batch && perBatch.some((elements) => (step * elements) % PART_ALIGNMENT !== 0)) step *= 2;
+  const count = Math.max(step, Math.floor(most / step) * step);
+  return Array.from({ length: Math.ceil(batch / count) }, (_, i) => ({
+    first: i * count,
+    count: Math.min(count, batch - i * count),
+  }));
+}
+
+/** The run's part of a tensor whose first axis is the batch, or all of one that is the same for every batch. */
+export function batchPart<T extends GpuTensor | undefined>(tensor: T, { first, count }: BatchRun): Bound | T {
+  const [batch = 1, ...rest] = tensor?.shape ?? [];
+  if (tensor === undefined || count === batch || batch === 1) return tensor;
+  const elements = rest.reduce((n, d) => n * d, 1);
+  return part(tensor, first * elements, count * elements);
+}
+
+/** Value columns per workgroup in kernels/linear_attention/columns.wgsl, or undefined where one head's keys are too many. */
+export function columnPlan({ keyDim, valueDim }: AttentionSizes, { workgroupMemory }: DeviceFacts) {
+  const padded = WY_CHUNK * Math.ceil(keyDim / WY_CHUNK);
+  for (const columns of [16, 8, 4]) {
+    const rows = columns === 16 ? 2 : 1;
+    const slab = WY_CHUNK * (WY_CHUNK + rows);
+    const bytes = 4 * ((padded + WY_CHUNK) * columns + slab + (WY_CHUNK * columns) / 4);
+    const wasteful = columns > 4 && columns >= 2 * valueDim;
+    if (bytes <= workgroupMemory && !wasteful) return { COLUMNS: columns, ROWS: rows, PADDED: padded };
+  }
+  return undefined;
+}
+
+export type ColumnPlan = NonNullable<ReturnType<typeof columnPlan>>;
+
+/** Sizes of one run. */
+export interface RunSizes extends AttentionSizes {
+  /** Chunks of {@link WY_CHUNK}. */
+  readonly parts: number;
+}
+
+export const runSizes = (sizes: AttentionSizes, { count }: BatchRun): RunSizes => ({
+  ...sizes,
+  batch: count,
+  parts: Math.ceil(sizes.time / WY_CHUNK),
+});
+
+/** What decays leave: of the state at a chunk's start (grow), of a token at its end (fade). Nothing without decay. */
+export interface Factors {
+  readonly grow: Binding | undefined;
+  readonly fade: Binding | undefined;
+}
+
+/** Scratch for `grow` and `fade` over a run. */
+export function factorScratch({ batch, time, stateHeads, keyDim, decayRank }: AttentionSizes, emit: Emitter) {
+  if (decayRank === 0) return undefined;
+  const bytes = 4 * batch * time * stateHeads * (decayRank === 2 ? keyDim : 1);
+  return { grow: emit.scratch(bytes), fade: emit.scratch(bytes) };
+}
+
+export function emitFactors(
+  sizes: AttentionSizes,
+  chunk: number,
+  decay: { readonly tensor: GpuTensor | undefined; readonly bound: Bound | undefined },
+  scratch: { readonly grow: Scratch; readonly fade: Scratch } | undefined,
+  emit: Emitter,
+): Factors {
+  if (scratch === undefined) return { grow: undefined, fade: undefined };
+  const { batch, time, stateHeads, keyDim, decayRank } = sizes;
+  const chunks = Math.ceil(time / chunk);
+  const threads = batch * chunks * stateHeads * (decayRank === 2 ? keyDim : 1);
+  emit.dispatch({
+    kernel: "linear_attention/factors",
+    constants: { KEYS: keyDim, HEADS: stateHeads, DECAY: decayRank, LENGTH: chunk },
+    uniforms: { batch, time, chunks, ...decayStrideUniforms(decay.tensor) },
+    bindings: { decay: read(decay.bound), grow: write(scratch.grow), fade: write(scratch.fade) },
+    workgroups: spread(Math.ceil(threads / 64)),
+  });
+  return { grow: read(scratch.grow), fade: read(scratch.fade) };
+}
+
+/** Matrices of pairs of tokens of each chunk, [32, 32] each. */
+export interface Pairs {
+  /** Per output: queries with keys. */
+  readonly pairs: Scratch | undefined;
+  /** Per state head, delta rules: keys with keys. */
+  readonly keys: Scratch | undefined;
+  /** Per state head, delta rules: the inverse of the triangular system. */
+  readonly inverse: Scratch | undefined;
+}
+
+/** Floats of one matrix for each of `heads`, per batch. */
+export const pairFloats = (time: number, heads: number): number =>
+  Math.ceil(time / WY_CHUNK) * heads * WY_CHUNK * WY_CHUNK;
+
+export function emitPrepare(
+  sizes: RunSizes,
+  inputs: Readonly<Record<"q" | "k" | "decay" | "beta", Bound | undefined>>,
+  decayTensor: GpuTensor | undefined,
+  { pairs, keys, inverse }: Pairs,
+  emit: Emitter,
+): void {
+  const { batch, time, parts, stateHeads, delta } = sizes;
+  if (!delta && pairs === undefined) return;
+  const groups = batch * parts * stateHeads;
+  emit.dispatch({
+    kernel: "linear_attention/prepare",
+    constants: headConstants(sizes),
+    uniforms: { time, chunks: parts, groups, ...decayStrideUniforms(decayTensor) },
+    bindings: {
+      q: pairs && read(inputs.q),
+      k: read(inputs.k),
+      decay: read(inputs.decay),
+      beta: read(inputs.beta),
+      pairs: write(pairs),
+      keys: write(keys),
+      inverse: write(inverse),
+    },
+    workgroups: spread(groups),
+    reason: sizes.decayRank === 2 ? "pairs by products of decays" : "4 × 4 pairs a thread",
+  });
+}
+
+const scanBindings = {
+  ...{ q: undefined, k: undefined, v: undefined, beta: undefined, s0: undefined, grow: undefined, fade: undefined },
+  ...{ pairs: undefined, keys: undefined, inverse: undefined, y: undefined, final: undefined, starts: undefined },
+  ...{ middles: undefined, errors: undefined, writes: undefined },
+} satisfies Record<string, Binding | undefined>;
+
+export type ScanBindings = { readonly [K in keyof typeof scanBindings]?: Binding | undefined };
+
+/** From chunk to chunk: all of them (`span` undefined), or each 64 tokens by themselves. */
+export function emitScan(
+  sizes: RunSizes,
+  plan: ColumnPlan,
+  scale: number,
+  span: number | undefined,
+  bindings: ScanBindings,
+  emit: Emitter,
+): void {
+  const { batch, time, parts, stateHeads, valueDim } = sizes;
+  const segments = span === undefined ? 1 : Math.ceil(parts / span);
+  const groups = batch * segments * stateHeads * Math.ceil(valueDim / plan.COLUMNS);
+  emit.dispatch({
+    kernel: "linear_attention/scan",
+    constants: { ...headConstants(sizes), ...plan, SCALE: { kind: "float", value: scale } },
+    uniforms: { time, chunks: parts, segments, span: span ?? parts, groups },
+    bindings: { ...scanBindings, ...bindings },
+    workgroups: spread(groups),
+    reason: span === undefined ? "chunks of 32 tokens" : "states and writes again, 64 tokens each",
+  });
+}
+
+/** y = Σ of `count` parts of x; see kernels/linear_attention/sum.wgsl. */
+export function emitSum(
+  x: Bound,
+  y: Bound,
+  sizes: { size: number; inner: number; outer_step: number; part_step: number; count: number; add: boolean },
+  emit: Emitter,
+): void {
+  const { count, add, ...uniforms } = sizes;
+  emit.dispatch({
+    kernel: "linear_attention/sum",
+    constants: { COUNT: count, ADD: add },
+    uniforms,
+    bindings: { x: read(x), y: { tensor: y, access: add ? "update" : "write" } },
+    workgroups: spread(Math.ceil(sizes.size / 64)),
+  });
+}
