@@ -1,12 +1,15 @@
 // matmul and matmul_gradient on the GPU against the float64 reference: every transposition, odd sizes, every tile and split,
 // few rows, weights in narrow storage, tensors larger than a binding.
-import { describe, test } from "vitest";
-import { input } from "../../src/graph/leaves.ts";
+import { afterAll, describe, test } from "vitest";
+import { makeGraph } from "../../src/graph/graph.ts";
+import { input, parameter } from "../../src/graph/leaves.ts";
 import type { Tensor } from "../../src/graph/types.ts";
 import { matmul } from "../../src/ops/matmul/op.ts";
 import { matmulGradient } from "../../src/ops/matmul-gradient/op.ts";
-import { evaluate, expectClose, feedOf } from "./evaluate.ts";
-import { checkOp, gpuRuntimes } from "./harness.ts";
+import type { Runtime } from "../../src/runtime/types.ts";
+import { createWebGpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
+import { evaluate, expectClose, feedOf, numbers } from "./evaluate.ts";
+import { checkOp, gpuRuntimes, testRuntime } from "./harness.ts";
 
 interface Product {
   readonly m: number;
@@ -84,6 +87,20 @@ describe.each(gpuRuntimes)("on %s, matmul is the product", (runtime) => {
       { m: 12, n: 8, k: 700, batch: [3], transposeA: true },
     ]));
 
+  test("of few rows with a weight, as in decoding", () =>
+    agree(
+      [1, 2, 3, 4, 5, 8].flatMap((m) => [
+        { m, n: 37, k: 64, transposeB: true, biased: true },
+        { m, n: 6, k: 75, transposeB: true },
+      ]),
+    ));
+
+  test("of few rows with long rows of a weight", () =>
+    agree([
+      { m: 1, n: 33, k: 2052, transposeB: true },
+      { m: 4, n: 10, k: 2049, transposeB: true, biased: true },
+    ]));
+
   test("and matmul_gradient the gradient of the weight", async () => {
     const shapes = { x: [2, 3, 40], dy: [2, 3, 36], longX: [3, 401, 9], longDy: [3, 401, 17] };
     const feed = feedOf(shapes);
@@ -121,5 +138,100 @@ describe.each(gpuRuntimes)("on %s, matmul is the product", (runtime) => {
         runtimes: [runtime],
       });
     }
+  });
+});
+
+/** A program of `outputs` on this runtime, compared with the reference. */
+async function agreeOn(
+  runtime: Runtime,
+  outputs: readonly Tensor[],
+  feed: ReturnType<typeof feedOf>,
+  tolerance = 2e-5,
+): Promise<void> {
+  const expected = await evaluate(outputs, feed);
+  const graph = makeGraph({ outputs: outputs.map((tensor, i) => ({ name: String(i), tensor })) });
+  const program = await runtime.compile(graph, { bindings: { B: 1, T: 1, C: 0 }, buffers: new Map(), poison: true });
+  const values = graph.inputs.map(({ name }) => [name, Float32Array.from(feed.get(name)?.data ?? [])] as const);
+  const actual = await program.run(Object.fromEntries(values));
+  for (const i of outputs.keys()) expectClose(`product ${i}`, actual[i] ?? [], expected[i] ?? [], tolerance);
+  program.free();
+}
+
+describe("a weight in narrow storage is what it reads back as", () => {
+  // Rows of whole blocks, of whole words, and of neither.
+  const widths = [64, 36, 21];
+  const rows = [1, 3, 12];
+
+  test.for(["f32", "f16", "int8", "int4"] as const)("%s", async (storage, { skip }) => {
+    const runtime = await testRuntime("webgpu/adapter");
+    if (storage === "f16") {
+      try {
+        runtime.buffer({ shape: [1], dtype: "f32" }, undefined, { storage }).free();
+      } catch {
+        skip("this adapter has no shader-f16");
+      }
+    }
+    for (const k of widths) {
+      const n = 40;
+      const type = (shape: readonly number[]) => ({ shape, dtype: "f32" as const });
+      const buffer = runtime.buffer(type([n, k]), numbers(n * k, 3), { storage });
+      const weight = parameter("w", [n, k], { kind: "zeros" });
+      const inputs = [...rows.map((m) => [m, k]), [5, n]];
+      const leaves = inputs.map((shape, i) => input(`x${i}`, shape));
+      const feed = feedOf(Object.fromEntries(inputs.map((shape, i) => [`x${i}`, shape])));
+      const outputs = leaves.map((x, i) => matmul(x, weight, { transposeB: i < rows.length }));
+      const exact = new Map(feed).set("w", { ...type([n, k]), data: await buffer.read() });
+      const expected = await evaluate(outputs, exact);
+      const graph = makeGraph({ outputs: outputs.map((tensor, i) => ({ name: String(i), tensor })) });
+      const program = await runtime.compile(graph, {
+        bindings: { B: 1, T: 1, C: 0 },
+        buffers: new Map([["w", buffer]]),
+        poison: true,
+      });
+      const values = [...feed].map(([key, { data }]) => [key, Float32Array.from(data)] as const);
+      const actual = await program.run(Object.fromEntries(values));
+      for (const i of outputs.keys()) {
+        expectClose(`${inputs[i]} · ${storage} [${n}, ${k}]`, actual[i] ?? [], expected[i] ?? [], 2e-5);
+      }
+      program.free();
+      buffer.free();
+    }
+  });
+});
+
+describe("operands larger than a binding are cut", () => {
+  // 4096 elements of f32: of rows of 128 elements 32, since a part starts at a multiple of 2048.
+  const opened = createWebGpuRuntime({ adapter: "software", limits: "default", f16: false, maxBinding: 1 << 14 });
+  afterAll(async () => (await opened).close());
+
+  test.each<readonly [string, readonly Product[]]>([
+    [
+      "weights along their rows",
+      [
+        { m: 2, n: 100, k: 128, transposeB: true, biased: true },
+        { m: 20, n: 100, k: 128, transposeB: true, biased: true },
+      ],
+    ],
+    ["x and the product along their rows", [{ m: 70, n: 64, k: 128, transposeB: true }]],
+    ["the depth of weights [K, N], the bias added once", [{ m: 40, n: 64, k: 128, biased: true }]],
+    ["the depth of both, each part of it in several ranges", [{ m: 4, n: 4, k: 2100, transposeA: true, batch: [1] }]],
+    [
+      "batches, between matrices and within",
+      [
+        { m: 32, n: 32, k: 64, batch: [6] },
+        { m: 64, n: 32, k: 128, batch: [2], transposeB: true },
+        { m: 65, n: 67, k: 63, batch: [3], transposeA: true },
+      ],
+    ],
+  ])("%s", async (_, products) => {
+    const { outputs, feed } = graphOf(products);
+    await agreeOn(await opened, outputs, feed);
+  });
+
+  test("and the rows of a gradient's operands", async () => {
+    const shapes = { x: [300, 64], dy: [300, 32] };
+    const [x, dy] = [input("x", shapes.x), input("dy", shapes.dy)];
+    const outputs = [false, true].map((transposeB) => matmulGradient(x, dy, { transposeB }));
+    await agreeOn(await opened, outputs, feedOf(shapes));
   });
 });

@@ -16,6 +16,7 @@ import {
   write,
 } from "../../runtime/webgpu/lowering.ts";
 import { required } from "../types.ts";
+import { emitFewRows, FEW_ROWS } from "./few-rows.ts";
 import { type MatmulAttributes, productSizes } from "./op.ts";
 
 /** out [batch, m, n] = a · b (+ bias); b [K, N] or [N, K] is one matrix or one per matrix of a. */
@@ -59,6 +60,10 @@ interface Window {
 export function emitProduct(product: GpuProduct, emit: Emitter): void {
   const { a, b, out, batch, m, n, k, transposeA, transposeB } = product;
   if (batch * m * n === 0) return;
+  if (batch === 1 && m <= FEW_ROWS && transposeB && !transposeA) {
+    emitFewRows({ x: a, weight: b, bias: product.bias, out, rows: m, n, k }, emit);
+    return;
+  }
   const rowsOf = (tensor: GpuTensor, width: number) => ({ storage: tensor.storage, width });
   const wide = [rowsOf(a, m * k), rowsOf(b, n * k), rowsOf(out, m * n)];
   const whole = wide.every(({ storage, width }) => storageBytes(storage, width) <= emit.device.maxBinding);
@@ -75,22 +80,19 @@ export function emitProduct(product: GpuProduct, emit: Emitter): void {
 
 const singles = (count: number): Run[] => Array.from({ length: count }, (_, first) => ({ first, count: 1 }));
 
-/** `total` rows cut so that no run of any operand is larger than a binding, at places where parts may start. */
+/** `total` rows cut so that no run of any operand, from where a part may start, is larger than a binding. */
 function runs(
   total: number,
   operands: readonly { readonly storage: Storage; readonly width: number }[],
   { device: { maxBinding } }: Emitter,
 ): Run[] {
-  const fits = ({ storage, width }: { storage: Storage; width: number }) =>
-    storageBytes(storage, total * width) <= maxBinding;
-  if (total === 0 || operands.every(fits)) return [{ first: 0, count: total }];
-  let step = 1;
-  while (operands.some(({ width }) => (step * width) % PART_ALIGNMENT !== 0)) step *= 2;
-  const most = Math.min(
-    ...operands.map(({ storage, width }) => Math.floor(maxBinding / storageBytes(storage, step * width))),
+  const most = operands.map(({ storage, width }) =>
+    storageBytes(storage, total * width) <= maxBinding
+      ? total
+      : Math.floor((maxBinding - storageBytes(storage, PART_ALIGNMENT)) / storageBytes(storage, width)),
   );
-  const count = step * Math.max(1, most);
-  return Array.from({ length: Math.ceil(total / count) }, (_, i) => ({
+  const count = Math.max(1, Math.min(total, ...most));
+  return Array.from({ length: Math.max(1, Math.ceil(total / count)) }, (_, i) => ({
     first: i * count,
     count: Math.min(count, total - i * count),
   }));
@@ -128,13 +130,14 @@ interface View {
   readonly matrix: number;
 }
 
-/** Rows of `width` from `rows`, from element `inner` of each on, of `window.matrices` matrices of `size` elements. */
+/** Elements from `inner` on of rows `rows`, `width` elements each, of the window's matrices of `size` elements. */
 function view(tensor: GpuTensor, window: Window, size: number, width: number, rows: Run, inner: number): View {
   const start = window.matrix * size + rows.first * width;
-  const length = (window.matrices - 1) * size + rows.count * width;
+  const end = start + (window.matrices - 1) * size + rows.count * width;
   const strides = { stride: width, matrix: size };
-  if (length === sizeOf(tensor.shape)) return { bound: tensor, first: inner, ...strides };
-  return { bound: part(tensor, start, length), first: inner, ...strides };
+  if (end - start === sizeOf(tensor.shape)) return { bound: tensor, first: inner, ...strides };
+  const from = start - (start % PART_ALIGNMENT);
+  return { bound: part(tensor, from, end - from), first: start - from + inner, ...strides };
 }
 
 function emitWindow(product: GpuProduct, window: Window, emit: Emitter): void {

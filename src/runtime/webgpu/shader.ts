@@ -2,6 +2,7 @@
 // through which kernels reach memory. For a binding `x` a kernel may call
 //   x_load(i), x_store(i, value)        element i
 //   x_load4(i), x_store4(i, value)      elements 4i … 4i + 3 as a vec4 (binding width 4)
+//   x_word(i), x_scale(i)               of int8 and int4: the word with elements 4i (8i) … as they are, the scale of block i
 // whatever the storage type (f16 is converted, int8 and int4 are dequantised), whether or not the variable is shared with
 // other bindings (WebGPU allows few bindings and no aliasing), and HAS_X says whether x is there at all.
 import type { FloatValue, Storage } from "./lowering.ts";
@@ -146,6 +147,8 @@ function loads(binding: ShaderBinding, variable: ShaderVariable): string[] {
       `fn ${name}_load(i: u32) -> f32 { return ${signed(`${memory}[i / ${perWord}u]`, `i % ${perWord}u`)} * ${scale("i")}; }`,
       `fn ${name}_load4(i: u32) -> vec4<f32> { let word = ${word4}; ` +
         `return vec4<f32>(${[0, 1, 2, 3].map(lane).join(", ")}) * ${scale("4u * i")}; }`,
+      `fn ${name}_word(i: u32) -> u32 { return ${memory}[i]; }`,
+      `fn ${name}_scale(i: u32) -> f32 { return memory_${binding.scales}[i]; }`,
     ];
   }
   const scalar = storage === "i32" ? "i32" : "f32";
