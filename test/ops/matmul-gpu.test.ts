@@ -77,6 +77,13 @@ describe.each(gpuRuntimes)("on %s, matmul is the product", (runtime) => {
     agree([
       { m: 520, n: 516, k: 36, transposeB: true, biased: true },
       { m: 513, n: 515, k: 19 },
+      { m: 70, n: 72, k: 4100, transposeA: true },
+    ]));
+
+  test("in tiles of 128 where there are many of those", () =>
+    agree([
+      { m: 1025, n: 900, k: 5 },
+      { m: 900, n: 1028, k: 8, transposeB: true, biased: true },
     ]));
 
   test("with the depth in several ranges where there are few tiles", () =>

@@ -109,11 +109,14 @@ interface Tile {
 }
 
 /** 64 threads with 4 × 4 sums each: many small workgroups, for products with few tiles. */
-const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 32, THREAD_M: 4, THREAD_N: 4, UNROLL: 1 };
+const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 32, THREAD_M: 4, THREAD_N: 4, UNROLL: 4 };
 /** 64 threads with 8 × 8 sums each: a load from workgroup memory serves twice as many products. */
 const LARGE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 8, THREAD_N: 8, UNROLL: 4 };
 /** 256 threads with 4 × 4 sums each: fewer registers, more threads to hide latency with. */
-const WIDE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 4, THREAD_N: 4, UNROLL: 2 };
+const WIDE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 4, THREAD_N: 4, UNROLL: 4 };
+
+/** 256 threads with 8 × 8 sums each, all of the 16 KiB of workgroup memory that there are everywhere: half the reads of LARGE. */
+const HUGE: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 16, THREAD_M: 8, THREAD_N: 8, UNROLL: 4 };
 
 /** Workgroups that should be in flight before a larger tile or a whole depth pays. */
 const ENOUGH_WORKGROUPS = 64;
@@ -237,11 +240,12 @@ interface Sizes {
 }
 
 function chooseTile({ transposeA, transposeB, b }: GpuProduct, { m, n, k, matrices }: Sizes, emit: Emitter): Tile {
+  const tiles = (size: number) => Math.ceil(m / size) * Math.ceil(n / size) * matrices;
   // What is wasted beyond the edges, and too few workgroups, decide without measuring.
-  if (Math.ceil(m / 64) * Math.ceil(n / 64) * matrices < ENOUGH_WORKGROUPS || m <= 32 || n <= 32) return SMALL;
+  if (m <= 32 || n <= 32 || tiles(64) * Math.max(1, Math.floor(k / SPLIT_DEPTH)) < ENOUGH_WORKGROUPS) return SMALL;
   // Rows that are time or batch come in many numbers: measured once for each power of two.
   const key = `${transposeA ? "T" : "N"}${transposeB ? "T" : "N"} ${[m, n, k].map(powerAbove).join("x")} ${b.storage}`;
-  return emit.tuned(key, [LARGE, WIDE, SMALL]);
+  return emit.tuned(key, tiles(128) >= ENOUGH_WORKGROUPS ? [HUGE, LARGE, WIDE] : [LARGE, WIDE, SMALL]);
 }
 
 const powerAbove = (x: number): number => 2 ** Math.ceil(Math.log2(x));
