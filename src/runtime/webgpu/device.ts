@@ -12,6 +12,8 @@ export interface GpuOptions {
   readonly subgroups?: boolean;
   /** Use shader-f16 where the adapter has it. Default true. */
   readonly f16?: boolean;
+  /** Measure kernels that can be launched in several ways, when a program is compiled that no earlier one has told about. Default false. */
+  readonly tune?: boolean;
   /** Bind at most this many bytes at once, if the device allows more: to test that larger tensors are cut. */
   readonly maxBinding?: number;
 }

@@ -252,6 +252,11 @@ function lowerStep(
   if (lower === undefined)
     throw new RuntimeError(`${nodeName(node)} can't run on the webgpu runtime: it has no kernel`);
   const step: Step = { node, dispatches: [], scratch: [] };
+  const bound: GpuNode<unknown> = {
+    attributes: node.op.bind?.(node.attributes, bindings) ?? node.attributes,
+    inputs: node.inputs.map(proxyOf),
+    outputs: node.outputs.map((output) => (layout.storage.has(output) ? proxyOf(output) : undefined)),
+  };
   const emit: Emitter = {
     device: context.facts,
     dispatch: (dispatch) => void step.dispatches.push(dispatch),
@@ -266,12 +271,7 @@ function lowerStep(
       if (source.kind === "leaf") return result.kind === "leaf" && result.leaf === source.leaf;
       return result.kind === "arena" && result.request === source.request;
     },
-    tuned: (key, candidates) => tuner.choose(`${node.op.name} ${key}`, candidates),
-  };
-  const bound: GpuNode<unknown> = {
-    attributes: node.op.bind?.(node.attributes, bindings) ?? node.attributes,
-    inputs: node.inputs.map(proxyOf),
-    outputs: node.outputs.map((output) => (layout.storage.has(output) ? proxyOf(output) : undefined)),
+    tuned: (key, candidates) => tuner.choose(`${node.op.name} ${key}`, candidates, node.op, bound),
   };
   lower(bound, emit);
   return step;

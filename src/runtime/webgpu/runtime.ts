@@ -6,6 +6,7 @@ import { currentGpuHost } from "./host.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { compileProgram } from "./program.ts";
 import { lowerings } from "./table.ts";
+import { compileTuned } from "./tune.ts";
 import { Tuner } from "./tuner.ts";
 
 export type { GpuOptions } from "./device.ts";
@@ -33,7 +34,7 @@ export async function createWebGpuRuntime(options: GpuOptions = {}): Promise<Run
       if (data !== undefined) buffer.write(data);
       return buffer;
     },
-    compile: (graph, compileOptions) => compileProgram(graph, compileOptions, machine),
+    compile: (graph, compileOptions) => (options.tune ? compileTuned : compileProgram)(graph, compileOptions, machine),
     async close() {
       context.device.destroy();
     },
