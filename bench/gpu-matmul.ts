@@ -35,19 +35,27 @@ async function resident(runtime: Runtime, m: number, n: number, k: number, stora
   return { contender, kernels: explanation?.kernels.join(", ") ?? "", free: () => [x, w].map((b) => b.free()) };
 }
 
-async function tensorflow(m: number, n: number, k: number): Promise<Contender> {
+/** Kept: a device stops working when what it was made from is collected. */
+let dawn: GPU | undefined;
+
+async function openTensorflow(): Promise<void> {
   const { create, globals } = await import("webgpu");
-  const gpu = create([]);
-  Object.assign(globalThis, globals, { navigator: { gpu } });
+  dawn = create([]);
+  Object.assign(globalThis, globals, { navigator: { gpu: dawn } });
   const { WebGPUBackend } = await import("@tensorflow/tfjs-backend-webgpu");
-  const adapter = await gpu.requestAdapter();
+  const adapter = await dawn.requestAdapter();
   if (adapter === null) throw new Error("no adapter");
   const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits;
   const device = await adapter.requestDevice({
     requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
   });
+  tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => new WebGPUBackend(device, adapter.info));
   await tf.setBackend("webgpu");
+}
+
+async function tensorflow(m: number, n: number, k: number): Promise<Contender> {
+  if (dawn === undefined) await openTensorflow();
   const [a, b] = [tf.tensor(uniform([m, k], -1, 1, 1).data, [m, k]), tf.tensor(uniform([k, n], -1, 1, 2).data, [k, n])];
   return {
     name: "TensorFlow.js, WebGPU",
