@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import picocolors from "picocolors";
-import { type MeasurementReport, measure, type SpeedReport } from "../inspect/measure.ts";
+import { type MeasurementReport, measure, type ProfileReport, type SpeedReport } from "../inspect/measure.ts";
 import { formatNumber } from "../plot/ticks.ts";
 import { createRuntime, type Device, devices } from "../runtime/index.ts";
+import { type WeightStorage, weightStorages } from "../runtime/types.ts";
 import { nearest } from "../spec/suggest.ts";
 import { openArchitecture } from "./architecture.ts";
 import { InputError } from "./program.ts";
@@ -25,6 +26,8 @@ interface BenchOptions {
   readonly batch?: number;
   readonly sequence?: number;
   readonly device: Device;
+  readonly weights?: WeightStorage;
+  readonly profile?: boolean;
 }
 
 /** Adds the command to the program. */
@@ -40,6 +43,12 @@ export function register(program: Command): void {
     .option("--batch <n>", "architectures: rows of a training batch; default: 8, fewer for large models", parseCount)
     .option("--sequence <n>", "architectures: tokens of each row; default 256", parseCount)
     .addOption(new Option("--device <name>", "architectures: what runs them").choices([...devices]).default("auto"))
+    .addOption(
+      new Option("--weights <type>", "architectures: how matrices are kept; narrower than f32 on webgpu only").choices([
+        ...weightStorages,
+      ]),
+    )
+    .option("--profile", "architectures: also the time, the rate and the chosen variant of every kernel")
     .action(async (names: string[], options: BenchOptions) => {
       const known = listBenchmarks(join(ROOT, "bench"));
       if (names.length === 0 && options.all !== true) {
@@ -129,14 +138,14 @@ async function runBenchmark({ name, file }: Benchmark, options: BenchOptions): P
 
 async function runArchitecture(path: string, options: BenchOptions): Promise<SpeedReport> {
   const spec = openArchitecture(path);
-  const { device, threads, tokens, batch, sequence } = options;
+  const { device, threads, tokens, batch, sequence, profile, weights: weightStorage } = options;
   const runtime = await createRuntime(device, { threads });
   try {
     const isLive = process.stderr.isTTY === true;
     const progress = (what: string): void => {
       if (isLive) process.stderr.write(`\r\u001b[K${picocolors.dim(`${what} …`)}`);
     };
-    const report = await measure(spec, runtime, { tokens, batch, sequence, progress });
+    const report = await measure(spec, runtime, { tokens, batch, sequence, progress, profile, weightStorage });
     if (isLive) process.stderr.write("\r\u001b[K");
     if (options.json !== true) process.stdout.write(`${speedText(report)}\n`);
     return report;
@@ -176,5 +185,22 @@ export function speedText(report: SpeedReport): string {
     "",
     formatTable(["tokens per second", "median", "best", "limit", "reached", "limited by"], rows, [0, 5]),
     ...skipped,
+    ...(report.profiles ?? []).map(profileText),
   ].join("\n");
+}
+
+function profileText({ what, tokens, kernels }: ProfileReport): string {
+  const rows = kernels.map((row) => [
+    row.op,
+    String(row.launches),
+    `${(1e3 * row.seconds).toFixed(3)} ms`,
+    `${(100 * row.share).toFixed(1)}%`,
+    `${metric(row.bytes)}B`,
+    metric(row.flops),
+    row.seconds === 0 ? "" : `${metric(row.bytes / row.seconds)}B/s`,
+    row.seconds === 0 ? "" : `${metric(row.flops / row.seconds)}FLOP/s`,
+    row.kernels.join(", "),
+  ]);
+  const header = ["op", "launches", "time", "share", "bytes", "FLOPs", "", "", "kernels"];
+  return `\n${picocolors.bold(`kernels of ${what}, ${tokens} ${tokens === 1 ? "token" : "tokens"}`)}\n${formatTable(header, rows, [0, 8])}`;
 }

@@ -8,10 +8,11 @@ import type { Tensor } from "../graph/types.ts";
 import { createModel } from "../model/model.ts";
 import { linear } from "../ops/matmul/op.ts";
 import { reduce } from "../ops/reduce/op.ts";
-import type { HostArray, Runtime } from "../runtime/types.ts";
+import type { HostArray, Runtime, WeightStorage } from "../runtime/types.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { Trainer } from "../train/trainer.ts";
 import { createEstimator, type Estimator } from "./inspect.ts";
+import { type KernelReport, reportKernels } from "./kernels.ts";
 import { sizeOfParameter } from "./parts.ts";
 
 /** What the machine can do, measured through the runtime. */
@@ -48,6 +49,16 @@ export interface SpeedReport {
   readonly machine: MachineReport;
   readonly measurements: readonly MeasurementReport[];
   readonly skipped: readonly SkippedReport[];
+  /** Kernel by kernel, where it was asked for. */
+  readonly profiles?: readonly ProfileReport[];
+}
+
+/** Where the time of one call goes. */
+export interface ProfileReport {
+  readonly what: "prefill" | "decode";
+  /** Tokens of the call. */
+  readonly tokens: number;
+  readonly kernels: readonly KernelReport[];
 }
 
 export interface MeasureOptions {
@@ -58,6 +69,10 @@ export interface MeasureOptions {
   readonly sequence?: number | undefined;
   /** Seconds that each measurement takes, at least one sample; default 2. */
   readonly seconds?: number | undefined;
+  /** How the matrices are kept in memory; default f32. Training keeps f32. */
+  readonly weightStorage?: WeightStorage | undefined;
+  /** Also time every kernel of a prompt and of a decoding step. Default false. */
+  readonly profile?: boolean | undefined;
   /** Called before each measurement. */
   readonly progress?: (what: string) => void;
 }
@@ -170,6 +185,7 @@ export async function measure(
   });
 
   const { flops_per_token: flops, state } = estimator.at(tokens);
+  const profiles: ProfileReport[] = [];
   const measurements = await measureInference();
   const skipped: SkippedReport[] = [];
   const achieved = (measurements[0]?.tokens_per_second ?? 0) * flops.prefill;
@@ -188,10 +204,11 @@ export async function measure(
     const work = estimator.at(sequence).flops_per_token.training;
     measurements.push(report("training", batch, sequence, samples, work, bytesPerStep / (batch * sequence)));
   }
-  return { name: spec.name, parameters, runtime: runtime.description, machine, measurements, skipped };
+  const result = { name: spec.name, parameters, runtime: runtime.description, machine, measurements, skipped };
+  return options.profile === true ? { ...result, profiles } : result;
 
   async function measureInference(): Promise<MeasurementReport[]> {
-    const model = await createModel(spec, { runtime });
+    const model = await createModel(spec, { runtime, weightStorage: options.weightStorage });
     try {
       const prompt = randomTokens(tokens, spec.vocab_size);
       const fresh = () => model.createState(1, { context: tokens + DECODED });
@@ -209,6 +226,12 @@ export async function measure(
         });
         spent += elapsed;
         decode.push(elapsed / Math.min(DECODED, tokens));
+      }
+      for (const what of options.profile === true ? (["prefill", "decode"] as const) : []) {
+        progress(`kernels of ${what}`);
+        const length = what === "prefill" ? tokens : 1;
+        const { explanations, launches } = await model.profile({ length, context: tokens + DECODED });
+        profiles.push({ what, tokens: length, kernels: reportKernels(explanations, launches) });
       }
       const weights = 4 * parameters;
       return [

@@ -8,7 +8,7 @@ import { bindShape, sizeOf } from "../graph/shape.ts";
 import type { Graph, Tensor } from "../graph/types.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import { createRuntime, type Device } from "../runtime/index.ts";
-import type { Buffer, Explanation, HostArray, Program, Runtime, WeightStorage } from "../runtime/types.ts";
+import type { Buffer, Explanation, HostArray, LaunchTime, Program, Runtime, WeightStorage } from "../runtime/types.ts";
 import { loadSpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { ModelError } from "./error.ts";
@@ -70,6 +70,12 @@ const PREFILL_CHUNK = 512;
 const MOST_PROGRAMS = 16;
 const MOST_SLOTS = 4;
 const FIRST_CAPACITY = 64;
+
+/** What a program's launches are, and how long each took. */
+export interface Profile {
+  readonly explanations: readonly Explanation[];
+  readonly launches: readonly LaunchTime[];
+}
 
 interface CachedProgram {
   readonly program: Program;
@@ -211,6 +217,28 @@ export class Model {
   async explain({ batch = 1, length = 1, context = FIRST_CAPACITY } = {}): Promise<readonly Explanation[]> {
     const { program } = await this.#program(batch, length, this.#needsCapacity() ? context : 1, true, true);
     return program.explain();
+  }
+
+  /**
+   * Times every launch of one call with these sizes, on tokens 0 from a fresh state. States of this model that are in
+   * use are not touched.
+   * @throws RuntimeError on a runtime that can't time launches.
+   */
+  async profile({ batch = 1, length = 1, context = FIRST_CAPACITY } = {}): Promise<Profile> {
+    const capacity = this.#needsCapacity() ? Math.max(context, length) : 1;
+    const { program, slot } = await this.#program(batch, length, capacity, true, true);
+    if (program.profile === undefined)
+      throw new ModelError(`the ${this.runtime.name} runtime can't time single launches`);
+    if (slot !== undefined) await this.createState(batch, { context: capacity }).enter(slot);
+    const inputs: Record<string, HostArray> = {
+      tokens: new Int32Array(batch * length),
+      position: new Int32Array(batch),
+    };
+    if (this.spec.positions !== null)
+      inputs.positions = this.#positions(new Int32Array(batch), length, this.spec.positions.max_length);
+    // The first run warms caches up.
+    await program.profile(inputs);
+    return { explanations: program.explain(), launches: await program.profile(inputs) };
   }
 
   /** Gives back all memory and, where the model made it, ends the runtime. */
