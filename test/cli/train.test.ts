@@ -74,6 +74,16 @@ describe("hybraid train", () => {
     expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
+  it("writes text with a vocabulary padded beyond the tokenizer's", async () => {
+    const changes = { architecture: "{extends: architecture.yaml, vocab_size: 4096}", sample: "{tokens: 20}" };
+    await writeFile(out("padded.yaml"), runText(changes));
+    const trained = await hybraid("train", out("padded.yaml"), "--out", out("padded"), "--steps", "1", "--json");
+    expect(trained.code).toBe(0);
+    const args = ["--prompt", "a", "--max-tokens", "20", "--json"];
+    const { tokens } = JSON.parse((await hybraid("generate", out("padded"), ...args)).stdout);
+    expect(Math.max(...tokens)).toBeLessThan(256);
+  });
+
   it("may be shorter than its warm-up", async () => {
     await writeFile(out("warm.yaml"), runText({ schedule: "{warmup_steps: 10}" }));
     const { code } = await hybraid("train", out("warm.yaml"), "--out", out("warm"), "--steps", "2", "--json");
