@@ -84,7 +84,10 @@ describe("imports point one way", () => {
     const wrong = files.flatMap(([file, list]) =>
       list
         .filter(({ target }) => imports.has(target) && ![name, ...others].includes(room(target)))
-        .filter(({ target }) => !(/^ops\/[^/]+\/(?!op\.|reference\.|gradient\.)[a-z]+\.ts$/.test(file) && target.startsWith("runtime/")))
+        .filter(
+          ({ target }) =>
+            !(/^ops\/[^/]+\/(?!op\.|reference\.|gradient\.)[a-z]+\.ts$/.test(file) && target.startsWith("runtime/")),
+        )
         .map(({ target }) => `${file} → ${target}`),
     );
     expect(wrong).toEqual([]);
