@@ -145,6 +145,13 @@ describe("a model", () => {
     await expect(model.forward(tokens)).rejects.toThrow(message);
   });
 
+  it("says so when it is used after it was closed, which may be said twice", async () => {
+    const closed = await createModel(yaml(), { threads: 1 });
+    await closed.close();
+    await closed.close();
+    await expect(closed.forward([1])).rejects.toThrow("the model tiny was closed");
+  });
+
   it("refuses options out of range", async () => {
     await expect(take(model, [])).rejects.toThrow("the prompt is empty");
     await expect(take(model, prompt, { temperature: -1 })).rejects.toThrow("temperature is -1");
