@@ -1,4 +1,4 @@
-// Every file in test/fixtures/spec/bad/ is refused with exactly the text beside it. After a change of wording: npx vitest run -u test/spec
+// Every file in test/fixtures/spec/bad/ is refused with exactly the text beside it. After a change of wording: npx vitest run test/spec -u
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { formatDiagnostics, SpecError } from "../../src/spec/diagnostic.ts";
