@@ -10,8 +10,8 @@ bundleWgsl();
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     pool: "forks",
     // Output is compared as text; picocolors colours it wherever the environment says CI.
     env: { NO_COLOR: "1" },

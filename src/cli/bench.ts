@@ -155,6 +155,9 @@ async function runArchitecture(path: string, options: BenchOptions): Promise<Spe
 }
 
 const metric = (value: number): string => formatNumber(value, "metric");
+/** 6.84 GB/s: the prefix belongs to the unit. */
+const rateText = (value: number, unit: string): string =>
+  metric(value).replace(/[a-z]*$/i, (prefix) => ` ${prefix}${unit}`);
 
 const names: { readonly [W in MeasurementReport["what"]]: (m: MeasurementReport) => string } = {
   prefill: (m) => `prefill of ${m.tokens}`,
@@ -177,7 +180,7 @@ export function speedText(report: SpeedReport): string {
     ];
   });
   const { machine } = report;
-  const rate = `reads ${metric(machine.bytes_per_second)}B/s, multiplies matrices at ${metric(machine.flops_per_second)}FLOP/s`;
+  const rate = `reads ${rateText(machine.bytes_per_second, "B/s")}, multiplies matrices at ${rateText(machine.flops_per_second, "FLOP/s")}`;
   const skipped = report.skipped.map(({ what, reason }) => `  ${what}: not measured, ${reason}`);
   return [
     `${picocolors.bold(report.name)}, ${metric(report.parameters)} parameters, random weights`,

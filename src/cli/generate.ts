@@ -159,7 +159,7 @@ async function run({ model, tokenizer, state, promptTokens, options, print }: Jo
     print(certain);
     return met !== undefined;
   };
-  const sampling = { temperature, topK, topP, repetitionPenalty, seed };
+  const sampling = { temperature, topK, topP, repetitionPenalty, vocabSize: tokenizer.vocabSize, seed };
   for await (const token of model.generate(promptTokens, { ...sampling, maxTokens, state })) {
     if (token === tokenizer.endOfText) {
       ending = "end_of_text";

@@ -26,7 +26,8 @@ export async function writeSample(
       print(piece);
     };
     print(`\n${picocolors.dim("── a sample ".padEnd(60, "─"))}\n${picocolors.bold(prompt)}`);
-    const options = { maxTokens: tokens, temperature, topK, topP, seed: config.seed, stopTokens };
+    const sampling = { temperature, topK, topP, vocabSize: tokenizer.vocabSize, seed: config.seed };
+    const options = { ...sampling, maxTokens: tokens, stopTokens };
     for await (const token of model.generate(tokenizer.encode(prompt), options)) add(decoder.push(token));
     add(decoder.end());
     print(`\n${picocolors.dim("".padEnd(60, "─"))}\n\n`);

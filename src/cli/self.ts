@@ -9,7 +9,10 @@ export function commandName(script: string = process.argv[1] ?? ""): string {
   return `${script.endsWith(".ts") ? "npx tsx" : "node"} ${near.startsWith("..") ? script : near}`;
 }
 
-/** An argument as a shell takes it. */
+/** An argument as a shell takes it, on one line. */
 export function shellQuote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  if (!/\p{Cc}/u.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const escaped = (c: string): string => (c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return `$'${text.replace(/[\\']/g, "\\$&").replace(/\p{Cc}/gu, escaped)}'`;
 }

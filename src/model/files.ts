@@ -1,5 +1,6 @@
 // A saved model: the architecture as YAML text and the weights as a safetensors file. Folders are in node/files.ts; here is
 // what they hold, so that a browser can keep it where it likes.
+import { buildForward } from "../blocks/model.ts";
 import { openSafetensors, type RandomAccessSource, type TensorToWrite } from "../formats/safetensors/index.ts";
 import { stringifySpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
@@ -25,8 +26,8 @@ export async function encodeWeights(model: Model): Promise<{
 }
 
 /**
- * Reads weights for `spec`, converted to float32 from whatever type they are stored in.
- * @throws ModelError when the file belongs to another architecture, SafetensorsError when it is damaged.
+ * Reads weights for `spec`, converted to float32 from whatever floating-point type they are stored in.
+ * @throws ModelError when the file belongs to another architecture, SafetensorsError when it is damaged or holds integers.
  */
 export async function decodeWeights(
   source: RandomAccessSource,
@@ -39,7 +40,18 @@ export async function decodeWeights(
       `${source.name}: the weights belong to an architecture with hash ${hash}, ${spec.name} has ${specHash(spec)}`,
     );
   }
+  const shapes = new Map(
+    buildForward(spec, { stateful: true }).parameters.map(({ name, tensor }) => [name, tensor.shape.join(", ")]),
+  );
   const weights = new Map<string, Float32Array>();
-  for (const name of file.tensors.keys()) weights.set(name, await file.readFloat32(name));
+  for (const { name, shape } of file.tensors.values()) {
+    const expected = shapes.get(name);
+    if (expected !== undefined && shape.join(", ") !== expected) {
+      throw new ModelError(
+        `${source.name}: weight "${name}" is [${shape.join(", ")}], ${spec.name} takes [${expected}]`,
+      );
+    }
+    weights.set(name, await file.readFloat32(name));
+  }
   return weights;
 }

@@ -97,6 +97,7 @@ export class Model {
   readonly #slots = new Map<string, StateSlot>();
   /** Calls run one after the other: they share memory. */
   #queue: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
   /** Use {@link createModel}. */
   constructor(
@@ -151,6 +152,7 @@ export class Model {
    * a state of another architecture or batch size.
    */
   forward(tokens: TokenRows, options: ForwardOptions = {}): Promise<ForwardResult> {
+    if (this.#isClosed) return Promise.reject(new ModelError(`the model ${this.spec.name} was closed`));
     const result = this.#queue.then(() => this.#forward(tokens, options));
     this.#queue = result.catch(() => {});
     return result;
@@ -243,6 +245,8 @@ export class Model {
 
   /** Gives back all memory and, where the model made it, ends the runtime. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#queue;
     for (const { program } of this.#programs.values()) program.free();
     this.#programs.clear();

@@ -11,6 +11,8 @@ export interface SamplingOptions {
   readonly topP?: number;
   /** Divides positive logits of tokens seen before, multiplies negative ones (Keskar et al. 2019); 1: none. */
   readonly repetitionPenalty?: number;
+  /** Choose among ids under this only: a model's vocabulary is often padded beyond its tokenizer's. Default: all. */
+  readonly vocabSize?: number;
   readonly seed?: number;
 }
 
@@ -24,7 +26,7 @@ function check(name: string, value: number, ok: boolean, allowed: string): void 
 }
 
 export function createSampler(options: SamplingOptions = {}): Sampler {
-  const { temperature = 0, topK = 0, topP = 1, repetitionPenalty = 1, seed = 0 } = options;
+  const { temperature = 0, topK = 0, topP = 1, repetitionPenalty = 1, vocabSize, seed = 0 } = options;
   check("temperature", temperature, temperature >= 0 && Number.isFinite(temperature), "0 (greedy) or more");
   check("topK", topK, Number.isInteger(topK) && topK >= 0, "0 (all) or a positive whole number");
   check("topP", topP, topP > 0 && topP <= 1, "over 0, up to 1");
@@ -34,10 +36,17 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
     repetitionPenalty > 0 && Number.isFinite(repetitionPenalty),
     "over 0; 1 is none",
   );
+  check(
+    "vocabSize",
+    vocabSize ?? 1,
+    vocabSize === undefined || (Number.isInteger(vocabSize) && vocabSize > 0),
+    "a positive whole number",
+  );
   const random = Random.fromSeed(seed).split("sampling");
   return {
-    next(original, seen) {
-      const logits = repetitionPenalty === 1 ? original : penalise(original, seen, repetitionPenalty);
+    next(all, seen) {
+      const allowed = all.subarray(0, vocabSize);
+      const logits = repetitionPenalty === 1 ? allowed : penalise(allowed, seen, repetitionPenalty);
       const best = argMax(logits);
       if (!Number.isFinite(logits[best]))
         throw new ModelError("the logits hold no finite number: the model has diverged");

@@ -13,6 +13,7 @@ import {
   type LocatedNode,
   toData,
 } from "./located.ts";
+import { lookPast } from "./look-past.ts";
 import { mergeNodes } from "./merge.ts";
 import { claimOverrides, type Override } from "./overrides.ts";
 import { checkChoices, hasMixer, type ResolvedBlock, resolveBlock } from "./resolve-block.ts";
@@ -21,7 +22,7 @@ import { schema } from "./schema.generated.ts";
 import type { Span } from "./source.ts";
 import type { ArchitectureFile, BlockFields } from "./types.generated.ts";
 import type { ArchitectureSpec, NormSpec, ResolvedLayer } from "./types.ts";
-import { isMisspelt, validate } from "./validate.ts";
+import { isMisspelt, type Violation, validate } from "./validate.ts";
 
 export interface Resolution {
   /** undefined where there was an error. */
@@ -42,6 +43,8 @@ class Resolver {
   readonly #diagnostics: Diagnostic[] = [];
   /** Top-level fields and blocks with errors of their own, into which no other check looks. */
   readonly #broken = new Set<string>();
+  /** What the schema found. */
+  #violations: readonly Violation[] = [];
 
   constructor(root: LocatedNode, file: string) {
     this.#root = root;
@@ -49,7 +52,8 @@ class Resolver {
   }
 
   resolve(): Resolution {
-    for (const { path, diagnostic } of validate(this.#root)) {
+    this.#violations = validate(this.#root);
+    for (const { path, diagnostic } of this.#violations) {
       this.#diagnostics.push(diagnostic);
       this.#broken.add(path[0] ?? "");
       // One wrong entry does not keep the others from being looked into.
@@ -163,7 +167,11 @@ class Resolver {
     checkChoices(at);
     const sound = this.#sound(`blocks.${name}`) && this.#diagnostics.length === before;
     const fields = toData(node) as unknown as BlockFields;
-    if (!sound) return { node, entry, fields, resolved: undefined };
+    if (!sound) {
+      const wrong = this.#violations.filter(({ path }) => path[0] === "blocks" && path[1] === name);
+      if (wrong.length > 0 && this.#diagnostics.length === before) lookPast(at, fields, wrong);
+      return { node, entry, fields, resolved: undefined };
+    }
     const resolved = resolveBlock(at, fields);
     return { node, entry, fields, resolved: this.#diagnostics.length === before ? resolved : undefined };
   }

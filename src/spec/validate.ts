@@ -13,6 +13,8 @@ export type DefinitionName = keyof (typeof schema)["definitions"];
 export interface Violation {
   readonly path: readonly string[];
   readonly diagnostic: Diagnostic;
+  /** Which keyword of JSON Schema was not obeyed. */
+  readonly keyword: string;
 }
 
 /** A schema with definitions, as far as it is read here. */
@@ -47,7 +49,8 @@ export function makeValidator<Name extends string>(language: Schema<Name>): Vali
       const words = inWords(error, node, language.definitions);
       if (words === undefined) return [];
       const { span, path, message, hint } = words;
-      return [{ path, diagnostic: diagnosticAt(span, { path: formatPath([...prefix, ...path]), message, hint }) }];
+      const diagnostic = diagnosticAt(span, { path: formatPath([...prefix, ...path]), message, hint });
+      return [{ path, diagnostic, keyword: error.keyword }];
     });
   };
 }

@@ -329,7 +329,7 @@ class RunChecker {
         if (childOf(this.#root, field) !== undefined)
           this.#complain([field], `${field} is for text; the data are a task`);
       }
-    } else if (tokenizer === "bytes" && architecture.vocab_size < 256) {
+    } else if (data !== undefined && tokenizer === "bytes" && architecture.vocab_size < 256) {
       const message = `bytes take a vocab_size of 256, but ${architecture.name} has ${architecture.vocab_size}`;
       this.#complain([childOf(this.#root, "tokenizer") === undefined ? "architecture" : "tokenizer"], message);
     }

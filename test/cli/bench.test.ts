@@ -86,6 +86,7 @@ describe("measuring an architecture", () => {
   it("is shown as a table", () => {
     const text = speedText({ ...report, skipped: [{ what: "training", reason: "no room" }] });
     expect(text).toMatch(/^samba, 238k parameters, random weights\nWebAssembly, 1 thread/);
+    expect(text).toMatch(/; reads [\d.]+ [MGT]B\/s, multiplies matrices at [\d.]+ [MGT]FLOP\/s\n/);
     expect(text).toMatch(/\n {2}prefill of 16 .* \d+% +(arithmetic|memory)\n/);
     expect(text).toContain("training: not measured, no room");
   });

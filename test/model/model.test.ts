@@ -122,6 +122,15 @@ describe("a model", () => {
     await writeFile(join(folder, "architecture.yaml"), yaml({ d_state: 8 }));
     await expect(loadModel(folder)).rejects.toThrow(/weights belong to an architecture with hash/);
     await writeFile(join(folder, "architecture.yaml"), yaml());
+    const bytes = await readFile(weights);
+    // The same bytes under a header of the same length that says something else of the first tensor.
+    const retold = (from: string, to: string) =>
+      writeFile(weights, bytes.toString("latin1").replace(from, to), "latin1");
+    await retold('"dtype":"F32"', '"dtype":"I32"');
+    await expect(loadModel(folder)).rejects.toThrow(/model\.safetensors: tensor ".*": dtype I32, where floating point/);
+    await retold("[61,32]", "[32,61]");
+    await expect(loadModel(folder)).rejects.toThrow('weight "embedding.weight" is [32, 61], tiny takes [61, 32]');
+    await writeFile(weights, bytes);
     await truncate(weights, (await readFile(weights)).length - 100);
     await expect(loadModel(folder)).rejects.toThrow("model.safetensors");
     await expect(loadState(model, join(folder, "absent"))).rejects.toThrow("absent can't be read");
@@ -134,6 +143,13 @@ describe("a model", () => {
     ["no tokens", [[]], "there are no tokens"],
   ])("refuses %s", async (_, tokens, message) => {
     await expect(model.forward(tokens)).rejects.toThrow(message);
+  });
+
+  it("says so when it is used after it was closed, which may be said twice", async () => {
+    const closed = await createModel(yaml(), { threads: 1 });
+    await closed.close();
+    await closed.close();
+    await expect(closed.forward([1])).rejects.toThrow("the model tiny was closed");
   });
 
   it("refuses options out of range", async () => {

@@ -44,6 +44,13 @@ describe("sampling", () => {
     expect(Array.from(logits)).toEqual([0, 2, 1, -1, 1.5]);
   });
 
+  it("leaves out ids that the tokenizer has no text for", () => {
+    expect(createSampler({ vocabSize: 1 }).next(logits, [])).toBe(0);
+    expect(counts({ vocabSize: 3, topK: 3 }).map((n) => n > 0)).toEqual([true, true, true, false, false]);
+    expect(createSampler({ vocabSize: 2, repetitionPenalty: 9 }).next(logits, [4, 1])).toBe(1);
+    expect(() => createSampler({ vocabSize: 0 })).toThrow("vocabSize is 0; allowed: a positive whole number");
+  });
+
   it("says so when nothing is finite", () => {
     expect(() => createSampler().next(Float32Array.of(Number.NaN, Number.NaN), [])).toThrow("the model has diverged");
   });

@@ -180,6 +180,11 @@ describe("is refused with place, reason and remedy:", () => {
       ["4:12 tokenizer: bytes take a vocab_size of 256, but tiny has 255"],
     ],
     [
+      "a misspelt task, whatever bytes would take",
+      run(ARCHITECTURE.replace("256", "16"), "data: {type: task, task: party}", "steps: 3"),
+      ['2:26 data.task: "party" is not a task; did you mean "parity"?'],
+    ],
+    [
       "sequences longer than learned positions",
       run(
         ARCHITECTURE.replace("blocks", "positions: {max_length: 64}, blocks"),

@@ -36,7 +36,7 @@ async function learn(name: string): Promise<{ accuracy: number; parameters: numb
 const MINUTES = 60_000;
 
 describe("learning", () => {
-  it("selective copying: Mamba does, an S4D of equal size does not", { timeout: 6 * MINUTES }, async () => {
+  it("selective copying: Mamba does, an S4D of equal size does not", { timeout: 30 * MINUTES }, async () => {
     const [mamba, s4d] = [await learn("selective-copying"), await learn("selective-copying-s4d")];
     expect(mamba.accuracy).toBeGreaterThanOrEqual(0.95);
     expect(s4d.accuracy).toBeLessThan(0.9);
@@ -44,11 +44,11 @@ describe("learning", () => {
     expect(s4d.parameters / mamba.parameters).toBeLessThan(1.05);
   });
 
-  it("induction heads: two layers, one of them attention, do", { timeout: 3 * MINUTES }, async () => {
+  it("induction heads: two layers, one of them attention, do", { timeout: 10 * MINUTES }, async () => {
     expect((await learn("induction-heads")).accuracy).toBeGreaterThanOrEqual(0.95);
   });
 
-  it("associative recall: two layers, one of them attention, do", { timeout: 3 * MINUTES }, async () => {
+  it("associative recall: two layers, one of them attention, do", { timeout: 10 * MINUTES }, async () => {
     expect((await learn("mqar")).accuracy).toBeGreaterThanOrEqual(0.95);
   });
 });

@@ -54,6 +54,14 @@ export function isDtype(value: unknown): value is Dtype {
   return typeof value === "string" && Object.hasOwn(RULES, value);
 }
 
+/** Types that stand for real numbers. */
+export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
+
+/** Whether elements of `dtype` stand for real numbers. */
+export function isFloat(dtype: Dtype): dtype is FloatDtype {
+  return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
 /** Bytes per element of `dtype`. */
 export function dtypeBytes(dtype: Dtype): number {
   return RULES[dtype].bytes;
@@ -95,15 +103,14 @@ function halfToFloat(): Float32Array {
 }
 
 /**
- * Converts stored elements to float32. Integers and float64 are rounded to the nearest float32; F16 and BF16 are
- * exact; BOOL becomes 0 or 1.
+ * Converts stored elements to float32: F64 to the nearest, the others exactly.
  *
  * @param stored elements as {@link viewAs} gives them
  * @param out where to put them; as long as `stored`
  */
 export function toFloat32(
   stored: TensorArray,
-  dtype: Dtype,
+  dtype: FloatDtype,
   out: Float32Array = new Float32Array(stored.length),
 ): Float32Array {
   if (dtype === "F16") {
@@ -112,18 +119,11 @@ export function toFloat32(
   } else if (dtype === "BF16") {
     const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
     for (let i = 0; i < stored.length; i++) bits[i] = Number(stored[i]) << 16;
-  } else if (dtype === "BOOL") {
-    for (let i = 0; i < stored.length; i++) out[i] = stored[i] ? 1 : 0;
-  } else if (stored instanceof BigInt64Array || stored instanceof BigUint64Array) {
-    for (let i = 0; i < stored.length; i++) out[i] = Number(stored[i]);
   } else {
-    out.set(stored);
+    for (let i = 0; i < stored.length; i++) out[i] = Number(stored[i]);
   }
   return out;
 }
-
-/** Float types that {@link fromFloat32} can write. */
-export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
 
 /** Converts float32 to a stored float type, to nearest with ties to even; too large for F16 becomes infinity. */
 export function fromFloat32(values: Float32Array, dtype: FloatDtype): Float32Array | Float64Array | Uint16Array {

@@ -1,5 +1,5 @@
 // Reads safetensors lazily: the header at once, each tensor or part of a tensor when asked for.
-import { dtypeBytes, type TensorArray, toFloat32, viewAs } from "./dtype.ts";
+import { dtypeBytes, isFloat, type TensorArray, toFloat32, viewAs } from "./dtype.ts";
 import { quote, SafetensorsError } from "./error.ts";
 import { headerLength, PREFIX_BYTES, parseHeader, type SafetensorsHeader, type TensorInfo } from "./header.ts";
 import type { RandomAccessSource } from "./source.ts";
@@ -48,22 +48,27 @@ export class Safetensors {
   }
 
   /**
-   * Elements as float32, converted in pieces from whatever type they have.
+   * Elements as float32, converted in pieces from whatever floating-point type they have. Throws {@link SafetensorsError}
+   * for any other type: integers are indices or quantised values, which mean something else as they stand.
    *
    * @param into where to put them, as long as the range; fresh memory by default
    */
   async readFloat32(tensor: string, range: ElementRange & { into?: Float32Array } = {}): Promise<Float32Array> {
     const info = this.info(tensor);
+    const { dtype } = info;
+    if (!isFloat(dtype)) {
+      throw new SafetensorsError(this.name, `dtype ${dtype}, where floating point is expected`, { tensor });
+    }
     const { start, count } = this.#checkRange(info, range);
     const out = range.into ?? new Float32Array(count);
     if (out.length !== count) {
       throw new RangeError(`tensor ${quote(tensor)}: ${count} elements do not fit an array of ${out.length}`);
     }
-    const step = CHUNK_BYTES / dtypeBytes(info.dtype);
+    const step = CHUNK_BYTES / dtypeBytes(dtype);
     for (let done = 0; done < count; done += step) {
       const length = Math.min(step, count - done);
       const bytes = await this.#bytes(info, start + done, length);
-      toFloat32(viewAs(bytes, info.dtype), info.dtype, out.subarray(done, done + length));
+      toFloat32(viewAs(bytes, dtype), dtype, out.subarray(done, done + length));
     }
     return out;
   }
@@ -71,7 +76,7 @@ export class Safetensors {
   /** Elements of an integer or BOOL tensor as int32. Throws {@link SafetensorsError} when one does not fit. */
   async readInt32(tensor: string, range: ElementRange = {}): Promise<Int32Array> {
     const info = this.info(tensor);
-    if (info.dtype.includes("F")) {
+    if (isFloat(info.dtype)) {
       throw new SafetensorsError(this.name, `dtype ${info.dtype}, where integers are expected`, { tensor });
     }
     const stored = await this.read(tensor, range);

@@ -81,10 +81,14 @@ describe("a good file", () => {
     await expect(file.readFloat32("a", { into })).rejects.toThrow("3 elements do not fit an array of 2");
   });
 
-  test("says so when a tensor is not in it, is no integer, or does not fit", async () => {
+  test("says so when a tensor is not in it, is of another kind, or does not fit", async () => {
     const file = await open(bytes);
     expect(() => file.info("b")).toThrow('x.safetensors: tensor "b": not in the file, which has 5 tensors: "a, scalar');
     await expect(file.readInt32("a")).rejects.toThrow("dtype F32, where integers are expected");
+    await expect(file.readFloat32("scalar")).rejects.toThrow(
+      'x.safetensors: tensor "scalar": dtype I64, where floating point is expected',
+    );
+    await expect(file.readFloat32("flags")).rejects.toThrow("dtype BOOL, where floating point is expected");
     const wide = await open(
       await encodeSafetensors([{ name: "w", dtype: "I64", shape: [1], data: BigInt64Array.of(1n << 31n) }]),
     );
