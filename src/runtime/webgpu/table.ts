@@ -8,7 +8,9 @@ import { lower as linear_attention_gradient } from "../../ops/linear-attention-g
 import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
+import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
+import { lower as selective_scan } from "../../ops/selective-scan/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLowering<AttributesOf<K>> } = {
@@ -19,5 +21,7 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   map,
   matmul,
   matmul_gradient: matmulGradient,
+  rms_norm,
   rope,
+  selective_scan,
 };
