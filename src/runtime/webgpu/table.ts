@@ -8,6 +8,8 @@ import { lower as linear_attention_gradient } from "../../ops/linear-attention-g
 import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
+import { lower as reduce } from "../../ops/reduce/webgpu.ts";
+import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
 import { lower as selective_scan } from "../../ops/selective-scan/webgpu.ts";
@@ -21,7 +23,9 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   map,
   matmul,
   matmul_gradient: matmulGradient,
+  reduce,
   rms_norm,
+  rms_norm_gradient,
   rope,
   selective_scan,
 };
