@@ -1,8 +1,13 @@
 // How the WebGPU runtime dispatches each op. Views (reshape) need no dispatch.
 
+import { lower as adamw } from "../../ops/adamw/webgpu.ts";
 import { lower as attention } from "../../ops/attention/webgpu.ts";
 import { lower as attention_gradient } from "../../ops/attention-gradient/webgpu.ts";
 import type { AttributesOf, OpName } from "../../ops/index.ts";
+import { lower as concat } from "../../ops/concat/webgpu.ts";
+import { lower as cross_entropy_gradient } from "../../ops/cross-entropy-gradient/webgpu.ts";
+import { lower as cross_entropy } from "../../ops/cross-entropy/webgpu.ts";
+import { lower as gather } from "../../ops/gather/webgpu.ts";
 import { lower as linear_attention } from "../../ops/linear-attention/webgpu.ts";
 import { lower as linear_attention_gradient } from "../../ops/linear-attention-gradient/webgpu.ts";
 import { lower as map } from "../../ops/map/webgpu.ts";
@@ -13,11 +18,19 @@ import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.t
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
 import { lower as selective_scan } from "../../ops/selective-scan/webgpu.ts";
+import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
+import { lower as slice } from "../../ops/slice/webgpu.ts";
+import { lower as transpose } from "../../ops/transpose/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLowering<AttributesOf<K>> } = {
+  adamw,
   attention,
   attention_gradient,
+  concat,
+  cross_entropy,
+  cross_entropy_gradient,
+  gather,
   linear_attention,
   linear_attention_gradient,
   map,
@@ -28,4 +41,7 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   rms_norm_gradient,
   rope,
   selective_scan,
+  slice,
+  slice_gradient,
+  transpose,
 };
