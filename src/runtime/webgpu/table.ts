@@ -7,7 +7,10 @@ import type { AttributesOf, OpName } from "../../ops/index.ts";
 import { lower as concat } from "../../ops/concat/webgpu.ts";
 import { lower as cross_entropy_gradient } from "../../ops/cross-entropy-gradient/webgpu.ts";
 import { lower as cross_entropy } from "../../ops/cross-entropy/webgpu.ts";
+import { lower as gather_gradient } from "../../ops/gather-gradient/webgpu.ts";
 import { lower as gather } from "../../ops/gather/webgpu.ts";
+import { lower as layer_norm_gradient } from "../../ops/layer-norm-gradient/webgpu.ts";
+import { lower as layer_norm } from "../../ops/layer-norm/webgpu.ts";
 import { lower as linear_attention } from "../../ops/linear-attention/webgpu.ts";
 import { lower as linear_attention_gradient } from "../../ops/linear-attention-gradient/webgpu.ts";
 import { lower as map } from "../../ops/map/webgpu.ts";
@@ -31,6 +34,9 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   cross_entropy,
   cross_entropy_gradient,
   gather,
+  gather_gradient,
+  layer_norm,
+  layer_norm_gradient,
   linear_attention,
   linear_attention_gradient,
   map,
