@@ -2,13 +2,7 @@
 // A thread takes WIDTH pairs (or channels that pass unchanged) of one token, and `heads_each` heads one after the other.
 // Angles are exact to 2^-32 of a turn at any position: turns per token in 64-bit fixed point times the position, modulo one.
 
-/// a · b as low and high word.
-fn multiply(a: u32, b: u32) -> vec2u {
-  let low = (a & 0xffffu) * (b & 0xffffu);
-  let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
-  let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
-  return vec2u((other << 16u) | (low & 0xffffu), (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u));
-}
+#include "common/turns.wgsl"
 
 /// 32 bits from bit `shift` on of a number of four words.
 fn bits_from(x: vec4u, shift: u32) -> u32 {
@@ -24,28 +18,15 @@ fn turns_each(f: f32) -> vec2u {
   let bits = bitcast<u32>(f) & 0x7fffffffu;
   let exponent = max(bits >> 23u, 1u);
   let mantissa = (bits & 0x7fffffu) | select(0u, 0x800000u, bits >= 0x800000u);
-  let a = multiply(mantissa, 0x7f09d5f4u);
-  let b = multiply(mantissa, 0x9391054au);
-  let c = multiply(mantissa, 0x28be60dbu);
+  let a = wide_product(mantissa, 0x7f09d5f4u);
+  let b = wide_product(mantissa, 0x9391054au);
+  let c = wide_product(mantissa, 0x28be60dbu);
   let second = a.y + b.x;
   let third = b.y + c.x + select(0u, 1u, second < b.x);
   let fourth = c.y + select(0u, 1u, third < c.x);
   let product = vec4u(a.x, second, third, fourth);
   let shift = 182u - min(exponent, 182u);
   return vec2u(bits_from(product, shift), bits_from(product, shift + 32u));
-}
-
-/// Cosine and sine of a fraction of a turn (times 2^32): polynomials of the Cephes library on an eighth of a turn to each side.
-fn cosine_and_sine(turn: u32) -> vec2f {
-  let quadrant = (turn + 0x20000000u) >> 30u;
-  let x = f32(bitcast<i32>(turn - (quadrant << 30u))) * 1.4629180792671596e-9;
-  let q = x * x;
-  let sine = x + x * q * (-1.6666654611e-1 + q * (8.3321608736e-3 - q * 1.9515295891e-4));
-  let cosine = 1.0 - 0.5 * q + q * q * (4.166664568298827e-2 + q * (-1.388731625493765e-3 + q * 2.443315711809948e-5));
-  let odd = (quadrant & 1u) == 1u;
-  let c = select(cosine, sine, odd);
-  let s = select(sine, cosine, odd);
-  return vec2f(select(c, -c, quadrant == 1u || quadrant == 2u), select(s, -s, quadrant >= 2u));
 }
 
 fn position_of(token: u32) -> i32 {
@@ -63,7 +44,7 @@ fn rotation(j: u32, position: i32) -> vec2f {
   let f = inv_freq_load(j);
   let each = turns_each(f);
   let steps = u32(select(position, -position, position < 0));
-  let turn = each.y * steps + multiply(each.x, steps).y;
+  let turn = each.y * steps + wide_product(each.x, steps).y;
   var r = cosine_and_sine(turn) * FACTOR;
   if ((position < 0) != (f < 0.0)) {
     r.y = -r.y;

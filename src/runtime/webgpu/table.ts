@@ -3,26 +3,28 @@
 import { lower as adamw } from "../../ops/adamw/webgpu.ts";
 import { lower as attention } from "../../ops/attention/webgpu.ts";
 import { lower as attention_gradient } from "../../ops/attention-gradient/webgpu.ts";
-import type { AttributesOf, OpName } from "../../ops/index.ts";
 import { lower as concat } from "../../ops/concat/webgpu.ts";
-import { lower as cross_entropy_gradient } from "../../ops/cross-entropy-gradient/webgpu.ts";
 import { lower as cross_entropy } from "../../ops/cross-entropy/webgpu.ts";
-import { lower as gather_gradient } from "../../ops/gather-gradient/webgpu.ts";
+import { lower as cross_entropy_gradient } from "../../ops/cross-entropy-gradient/webgpu.ts";
 import { lower as gather } from "../../ops/gather/webgpu.ts";
-import { lower as layer_norm_gradient } from "../../ops/layer-norm-gradient/webgpu.ts";
+import { lower as gather_gradient } from "../../ops/gather-gradient/webgpu.ts";
+import type { AttributesOf, OpName } from "../../ops/index.ts";
 import { lower as layer_norm } from "../../ops/layer-norm/webgpu.ts";
+import { lower as layer_norm_gradient } from "../../ops/layer-norm-gradient/webgpu.ts";
 import { lower as linear_attention } from "../../ops/linear-attention/webgpu.ts";
 import { lower as linear_attention_gradient } from "../../ops/linear-attention-gradient/webgpu.ts";
+import { lower as long_convolution } from "../../ops/long-convolution/webgpu.ts";
+import { lower as long_convolution_gradient } from "../../ops/long-convolution-gradient/webgpu.ts";
 import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
 import { lower as reduce } from "../../ops/reduce/webgpu.ts";
-import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
+import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
 import { lower as selective_scan } from "../../ops/selective-scan/webgpu.ts";
-import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as slice } from "../../ops/slice/webgpu.ts";
+import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as transpose } from "../../ops/transpose/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
@@ -39,6 +41,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   layer_norm_gradient,
   linear_attention,
   linear_attention_gradient,
+  long_convolution,
+  long_convolution_gradient,
   map,
   matmul,
   matmul_gradient: matmulGradient,

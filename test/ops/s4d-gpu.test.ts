@@ -1,0 +1,83 @@
+// The ops of S4D on the GPU: sizes that make its kernels cut their work, which the cases of s4d.test.ts are too small for.
+import { describe, test } from "vitest";
+import { makeGraph } from "../../src/graph/graph.ts";
+import { input } from "../../src/graph/leaves.ts";
+import type { Tensor } from "../../src/graph/types.ts";
+import { differentiate } from "../../src/ops/gradients.ts";
+import { longConvolution } from "../../src/ops/long-convolution/op.ts";
+import { createWebGpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
+import { checkOp, compare, generator, gpuRuntimes, testRuntime } from "./harness.ts";
+
+function tensor(inputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const found = inputs[name];
+  if (found === undefined) throw new Error(`no input ${name}`);
+  return found;
+}
+
+const convolution = (inputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> => ({
+  y: longConvolution(tensor(inputs, "u"), tensor(inputs, "K")),
+});
+
+const sequences = (channels: number, only?: "u" | "K") => ({
+  u: { shape: ["B", "T", channels] as const, gradient: only !== "K" },
+  K: { shape: [channels, "T"] as const, gradient: only !== "u" },
+});
+
+describe("long_convolution", () => {
+  test.each([
+    { batch: 2, tokens: 1024, channels: 1 },
+    { batch: 2, tokens: 1025, channels: 3 },
+    { batch: 1, tokens: 3100, channels: 2 },
+    // More rows than workgroups take one each: the gradient of K is a sum of parts of several rows.
+    { batch: 300, tokens: 5, channels: 3 },
+  ])("of [$batch, $tokens, $channels] agrees with its reference", async ({ batch, tokens, channels }) => {
+    await checkOp({
+      inputs: sequences(channels),
+      bindings: { B: batch, T: tokens },
+      build: convolution,
+      tolerance: { outputs: 5e-6, gradients: 5e-6 },
+      finiteDifferences: false,
+      runtimes: gpuRuntimes,
+    });
+  });
+
+  test.each([70, 1100])("computes the gradient of only one of its inputs, at %i tokens", async (tokens) => {
+    for (const only of ["u", "K"] as const) {
+      await checkOp({
+        inputs: sequences(3, only),
+        bindings: { B: 2, T: tokens },
+        build: convolution,
+        finiteDifferences: false,
+        runtimes: ["webgpu/default"],
+      });
+    }
+  });
+
+  test.each([
+    { batch: 5, tokens: 33, channels: 64 },
+    { batch: 2, tokens: 1537, channels: 9 },
+  ])("of [$batch, $tokens, $channels] is the same in bindings that hold only part of it", async (size) => {
+    const { batch, tokens, channels } = size;
+    const [u, K] = [input("u", [batch, tokens, channels]), input("K", [channels, tokens])];
+    const dy = input("dy", [batch, tokens, channels]);
+    const y = longConvolution(u, K);
+    const all = [y, ...differentiate([{ tensor: y, gradient: dy }], [u, K])].filter((t) => t !== undefined);
+    const graph = makeGraph({ outputs: all.map((t, i) => ({ name: String(i), tensor: t })) });
+    const draw = generator(4);
+    const values = (count: number): Float32Array => Float32Array.from({ length: count }, () => 2 * draw() - 1);
+    const [rows, taps] = [batch * tokens * channels, channels * tokens];
+    const arrays = { u: values(rows), K: values(taps), dy: values(rows) };
+    const options = { bindings: { B: 1, T: 1, C: 0 }, buffers: new Map(), poison: true };
+    const whole = await (await testRuntime("webgpu/default")).compile(graph, options);
+    const expected = await whole.run(arrays);
+    whole.free();
+    const small = await createWebGpuRuntime({
+      ...{ adapter: "software", limits: "default", subgroups: false, f16: false },
+      maxBinding: 1.5 * Math.max(4 * tokens * channels, 8 * 2048 * batch),
+    });
+    const cut = await small.compile(graph, options);
+    const actual = await cut.run(arrays);
+    await small.close();
+    for (const name of ["0", "1", "2"]) compare(`tensor ${name}`, actual[name] ?? [], expected[name] ?? [], 1e-6);
+  });
+});
