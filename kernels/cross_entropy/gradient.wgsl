@@ -13,6 +13,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let row = uniforms.first_row + i / UNITS;
   let class_unit = i % UNITS;
   let label = targets_load(row);
+  let lse = lse_load(row);
+  let wrong = bitcast<f32>(0x7fc00000u + uniforms.zero);
   var g = 0.0;
 #if HAS_DLOSS
   g = dloss_load(0u) / max(count_load(0u), 1.0);
@@ -20,13 +22,15 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (label == bitcast<i32>(IGNORE)) {
     g = 0.0;
   } else if (u32(label) >= CLASSES) {
-    g = bitcast<f32>(0x7fc00000u + uniforms.zero);
+    g = wrong;
   }
   var factor = g;
 #if HAS_DLSE
   factor += dlse_load(row);
 #endif
-  var d = exp(logits_unit(i) - V(lse_load(row))) * factor;
+  // A row that has no softmax, told by bits: some devices have exp(NaN) = infinity.
+  factor = select(factor, wrong, (bitcast<u32>(lse) & 0x7f800000u) == 0x7f800000u);
+  var d = exp(logits_unit(i) - V(lse)) * factor;
 #if VECTOR == 4
   let place = vec4i(label) == vec4i(i32(4u * class_unit)) + vec4i(0, 1, 2, 3);
 #else

@@ -10,6 +10,7 @@ fn team_combine(a: TeamValue, b: TeamValue) -> TeamValue {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) thread: u32) {
+  let wrong = bitcast<f32>(0x7fc00000u + uniforms.zero);
   var own = vec2f(0.0);
   for (var row = thread; row < uniforms.rows; row += WORKGROUP) {
     var most = partial_load(2u * row * uniforms.parts);
@@ -20,14 +21,17 @@ fn main(@builtin(local_invocation_index) thread: u32) {
       sum = sum * exp(most - m) + partial_load(at + 1u) * exp(partial_load(at) - m);
       most = m;
     }
-    let lse = most + log(sum);
+    // Logits that are infinite or NaN have no softmax. They are told by bits, since compilers may assume that there are none, and
+    // by the sum too: some devices have exp(NaN) = infinity.
+    let exponents = max(bitcast<u32>(most) & 0x7f800000u, bitcast<u32>(sum) & 0x7f800000u);
+    let above = select(log(sum), wrong, exponents == 0x7f800000u);
 #if HAS_LSE
-    lse_store(row, lse);
+    lse_store(row, most + above);
 #endif
     let label = targets_load(row);
     if (label != bitcast<i32>(IGNORE)) {
-      let wrong = bitcast<f32>(0x7fc00000u + uniforms.zero);
-      own += vec2f(select(wrong, lse - picked_load(row), u32(label) < CLASSES), 1.0);
+      // Large numbers first: their difference is small where the loss is.
+      own += vec2f(select(wrong, (most - picked_load(row)) + above, u32(label) < CLASSES), 1.0);
     }
   }
   let all = team_reduce(own, thread);

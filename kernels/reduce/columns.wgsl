@@ -20,7 +20,7 @@ fn main(
   let inside = slice < uniforms.slices && column < uniforms.columns;
   var result = identity();
   if (inside) {
-    let base = outer * uniforms.count * uniforms.columns + column;
+    let base = uniforms.skip + outer * uniforms.count * uniforms.columns + column;
     var row = first + thread / COLUMNS;
     // Four loads on their way at a time.
     for (; row + 3u * SEGMENTS < end; row += 4u * SEGMENTS) {

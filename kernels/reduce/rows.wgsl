@@ -23,7 +23,7 @@ fn main(
   let inside = slice < uniforms.slices;
   var result = identity();
   if (inside) {
-    let base = (slice / uniforms.parts) * uniforms.count;
+    let base = uniforms.skip + (slice / uniforms.parts) * uniforms.count;
     let first = (slice % uniforms.parts) * uniforms.units_each;
     let end = min(first + uniforms.units_each, uniforms.count);
     for (var k = first + lane; k < end; k += TEAM) {

@@ -1,9 +1,12 @@
 // adamw against an independent loop over steps.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import * as ex from "../../src/graph/expression.ts";
 import { input } from "../../src/graph/leaves.ts";
 import { adamw, adamwOp } from "../../src/ops/adamw/op.ts";
 import { lower } from "../../src/ops/adamw/wasm.ts";
-import { engines, evaluate, expectClose, numbers } from "./evaluate.ts";
+import { map } from "../../src/ops/map/op.ts";
+import { engines, evaluate, expectClose, gpuEngines, numbers } from "./evaluate.ts";
+import { expectAgreement, expectCut } from "./gpu.ts";
 import { type HostInput, runLowered } from "./lowered.ts";
 
 const attributes = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1 };
@@ -74,6 +77,41 @@ test("it runs in place, and moments that nothing reads are not written", async (
   const [only, ...others] = runLowered(adamwOp, lower, inputs, attributes, { wanted: (i) => i === 0 });
   expect(only).toEqual(apart[0]);
   expect(others).toEqual([undefined, undefined]);
+});
+
+describe("on the GPU", () => {
+  const shapes = (size: number) => ["parameter", "gradient", "m", "v"].map((name) => ({ name, shape: [size] }));
+  const feedFor = (size: number) => {
+    const feed = new Map(shapes(size).map(({ name }, i) => [name, tensor(numbers(size, i).map(Math.abs))]));
+    return feed.set("hyper", hyperAt(3));
+  };
+  /** The step on the inputs, or on copies of them that die with it. */
+  const stepOn = (size: number, copied: boolean) => {
+    const leaf = (name: string) => {
+      const x = input(name, [size]);
+      return copied ? map([x], ex.mul(ex.literal(0.5), ex.input(0))) : x;
+    };
+    return adamw(
+      {
+        ...{ parameter: leaf("parameter"), gradient: leaf("gradient"), m: leaf("m"), v: leaf("v") },
+        hyper: input("hyper", [4]),
+      },
+      attributes,
+    );
+  };
+
+  test.each([false, true])("with the moments or without, over what dies with it: %s", async (copied) => {
+    for (const size of [7, 1024]) {
+      const { parameter, m, v } = stepOn(size, copied);
+      await expectAgreement(gpuEngines, [parameter, m, v], feedFor(size));
+      await expectAgreement(gpuEngines, [parameter], feedFor(size));
+    }
+  });
+
+  test("parameters larger than a binding are cut", async () => {
+    const { parameter, m, v } = stepOn(20004, false);
+    await expectCut([parameter, m, v], feedFor(20004));
+  });
 });
 
 test("inputs that do not fit are named", async () => {

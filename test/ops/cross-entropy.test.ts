@@ -1,10 +1,12 @@
 // cross_entropy and its gradient.
 import { describe, expect, test } from "vitest";
+import * as ex from "../../src/graph/expression.ts";
 import { input } from "../../src/graph/leaves.ts";
 import { crossEntropy, crossEntropyOp } from "../../src/ops/cross-entropy/op.ts";
 import { crossEntropyGradientOp } from "../../src/ops/cross-entropy-gradient/op.ts";
 import { lower as lowerGradient } from "../../src/ops/cross-entropy-gradient/wasm.ts";
 import { differentiate } from "../../src/ops/gradients.ts";
+import { map } from "../../src/ops/map/op.ts";
 import { required } from "../../src/ops/types.ts";
 import {
   checkFixture,
@@ -15,9 +17,11 @@ import {
   expectEnginesAgree,
   expectGradients,
   feedOf,
-  wasmEngines,
+  gpuEngines,
 } from "./evaluate.ts";
 import { loadCases } from "./fixtures.ts";
+import { expectAgreement, expectCut, runOn } from "./gpu.ts";
+import { testRuntime } from "./harness.ts";
 import { type HostInput, runLowered } from "./lowered.ts";
 
 const cases = await loadCases("cross_entropy");
@@ -108,7 +112,7 @@ test("a target that is no class makes the loss and its row of the gradient NaN, 
 test("logits of plus or minus a thousand neither overflow nor lose the loss", async () => {
   const built = build(2, 3, [0, 1]);
   built.feed.set("logits", { shape: [2, 3], dtype: "f32", data: [1000, -1000, 999, -1000, -1001, -1002] });
-  for (const engine of wasmEngines) {
+  for (const engine of engines) {
     const [loss] = await evaluate([built.loss], built.feed, engine);
     expect(loss?.[0]).toBeCloseTo((Math.log(1 + Math.exp(-1)) + Math.log(1 + Math.exp(1) + Math.exp(-1))) / 2, 5);
   }
@@ -122,6 +126,65 @@ test("minus infinity masks a class out", async () => {
     const [loss] = await evaluate([built.loss], built.feed, engine);
     expect(loss?.[0]).toBeCloseTo(Math.LN2, 6);
   }
+});
+
+describe("on the GPU", () => {
+  const everything = (rows: number, classes: number) => {
+    const targets = Array.from({ length: rows }, (_, i) => (i % 7 === 3 ? -100 : (i * 7919) % classes));
+    const built = build(rows, classes, targets);
+    const seeds = [
+      { tensor: built.loss, gradient: input("dloss", []) },
+      { tensor: built.lse, gradient: input("dlse", [rows]) },
+    ];
+    const [gradient] = differentiate(seeds, [built.logits]);
+    return [[built.loss, built.lse, built.count, required(gradient, "gradient")], built.feed] as const;
+  };
+  test.each([
+    ["several rows a workgroup", 300, 24],
+    ["several rows a workgroup, of single elements", 33, 7],
+    ["more rows than the mean has threads", 600, 16],
+    ["few rows of many classes in parts", 2, 32000],
+    ["one row in parts of single elements", 1, 5003],
+  ])("%s", async (_, rows, classes) => {
+    const [tensors, feed] = everything(rows, classes);
+    await expectAgreement(gpuEngines, tensors, feed);
+  });
+
+  test("parts are taken where there are few rows", async () => {
+    const runtime = await testRuntime("webgpu/adapter");
+    const [[loss], feed] = everything(2, 32000);
+    const { kernels } = await runOn(runtime, [required(loss, "loss")], feed);
+    expect(kernels[0]).toMatch(/parts/);
+  });
+
+  test("logits larger than a binding are cut by rows", async () => {
+    const [tensors, feed] = everything(70, 256);
+    await expectCut(tensors, feed);
+  });
+
+  test("logits that are no numbers make the loss NaN", async () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const built = build(2, 40, [1, 2]);
+      const data = Array.from({ length: 80 }, (_, i) => (i === 57 ? bad : 0.1 * i));
+      built.feed.set("logits", { shape: [2, 40], dtype: "f32", data });
+      for (const engine of gpuEngines) {
+        const [loss, gradient] = await lossAndGradient(built, engine);
+        expect(loss?.[0]).toBeNaN();
+        expect(Array.from(gradient ?? []).map(Number.isNaN)).toEqual([
+          ...new Array(40).fill(false),
+          ...new Array(40).fill(true),
+        ]);
+      }
+    }
+  });
+
+  test("the gradient overwrites logits that die with it", async () => {
+    const { feed } = build(5, 36, [3, 35, -100, 0, 12]);
+    const logits = map([input("logits", [5, 36])], ex.mul(ex.literal(2), ex.input(0)));
+    const { loss } = crossEntropy(logits, input("targets", [5], "i32"));
+    const [gradient] = differentiate([{ tensor: loss, gradient: input("dloss", []) }], [logits]);
+    await expectAgreement(gpuEngines, [loss, required(gradient, "gradient")], feed);
+  });
 });
 
 test("the gradient may overwrite the logits", async () => {

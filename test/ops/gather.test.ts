@@ -1,6 +1,6 @@
 // gather and its gradient.
-import { expect, test } from "vitest";
-import { input } from "../../src/graph/leaves.ts";
+import { describe, expect, test } from "vitest";
+import { input, parameter } from "../../src/graph/leaves.ts";
 import { gather, gatherOp } from "../../src/ops/gather/op.ts";
 import { lower } from "../../src/ops/gather/wasm.ts";
 import { gatherGradient } from "../../src/ops/gather-gradient/op.ts";
@@ -11,9 +11,12 @@ import {
   expectEnginesAgree,
   expectGradients,
   feedOf,
+  gpuEngines,
   numbers,
   wasmEngines,
 } from "./evaluate.ts";
+import { expectAgreement, expectCut, runOn } from "./gpu.ts";
+import { testRuntime } from "./harness.ts";
 import { type HostInput, runLowered } from "./lowered.ts";
 
 const indices = (shape: readonly number[], data: readonly number[]): HostInput => ({ shape, dtype: "i32", data });
@@ -82,6 +85,65 @@ test("an index that is no row gives NaN, and adds nothing to the gradient", asyn
     expect(Array.from(y).map(Number.isNaN)).toEqual([...new Array(10).fill(true), ...new Array(5).fill(false)]);
     expect(Array.from(gradient).filter((g) => g !== 0)).toHaveLength(5);
   }
+});
+
+describe("on the GPU", () => {
+  const spread = (count: number, rows: number) =>
+    indices(
+      [count],
+      Array.from({ length: count }, (_, i) => (i * i * 31 + 7 * i) % rows),
+    );
+
+  test.each([
+    ["several blocks of indices", 100, 12, 1300],
+    ["several rows of the table a workgroup", 1100, 4, 600],
+    ["single elements", 70, 3, 90],
+    ["parts of the indices where rows are hit often", 8, 20, 5000],
+  ])("%s", async (_, rows, width, count) => {
+    const feed = feedOf({ table: [rows, width], dy: [count, width] }).set("indices", spread(count, rows));
+    const at = input("indices", [count], "i32");
+    const gradient = gatherGradient(at, input("dy", [count, width]), rows);
+    await expectAgreement(gpuEngines, [gather(input("table", [rows, width]), at), gradient], feed);
+    // The same additions in the same order.
+    const runtime = await testRuntime("webgpu/adapter");
+    const runs = [await runOn(runtime, [gradient], feed), await runOn(runtime, [gradient], feed)];
+    expect(runs[0]?.outputs).toEqual(runs[1]?.outputs);
+    expect(runs[0]?.kernels).toHaveLength(count > 16 * 2 * rows ? 2 : 1);
+  });
+
+  test("tables, rows and gradients larger than a binding are cut", async () => {
+    const feed = feedOf({ table: [500, 48], dy: [700, 48] });
+    feed.set("indices", indices([700], [-1, 500, ...Array.from({ length: 698 }, (_, i) => (i * 37) % 500)]));
+    const at = input("indices", [700], "i32");
+    await expectCut([gather(input("table", [500, 48]), at)], feed);
+    await expectCut([gatherGradient(at, input("dy", [700, 48]), 500)], feed);
+  });
+
+  test.each([
+    ["f16", 24, "webgpu/adapter"],
+    ["int8", 64, "webgpu/default"],
+    ["int8", 9, "webgpu/default"],
+    ["int4", 64, "webgpu/default"],
+    ["int4", 12, "webgpu/default"],
+    ["int4", 9, "webgpu/adapter"],
+  ] as const)("a table stored as %s, rows of %i", async (storage, width, name) => {
+    const runtime = await testRuntime(name);
+    const type = { shape: [40, width], dtype: "f32" as const };
+    const ids = [0, 39, 17, 5, 39];
+    try {
+      const table = runtime.buffer(type, numbers(40 * width), { storage });
+      const stored = await table.read();
+      const y = gather(parameter("table", type.shape, { kind: "zeros" }), input("indices", [5], "i32"));
+      const feed = new Map([["indices", indices([5], ids)]]);
+      const { outputs } = await runOn(runtime, [y], feed, new Map([["table", table]]));
+      const expected = ids.flatMap((id) => Array.from(stored.slice(id * width, (id + 1) * width)));
+      expectClose("rows", outputs[0] ?? [], expected, 1e-6);
+      table.free();
+    } catch (error) {
+      // The software device may lack shader-f16.
+      if (storage !== "f16" || !/shader-f16/.test(String(error))) throw error;
+    }
+  });
 });
 
 test("a table packed in panels of 16 rows gives the same rows", async () => {

@@ -1,9 +1,12 @@
 // layer_norm and its gradient.
 import { describe, expect, test } from "vitest";
+import * as ex from "../../src/graph/expression.ts";
 import { input } from "../../src/graph/leaves.ts";
 import { differentiate } from "../../src/ops/gradients.ts";
 import { addLayerNorm, layerNorm, layerNormOp } from "../../src/ops/layer-norm/op.ts";
 import { lower } from "../../src/ops/layer-norm/wasm.ts";
+import { layerNormGradient } from "../../src/ops/layer-norm-gradient/op.ts";
+import { map } from "../../src/ops/map/op.ts";
 import { required } from "../../src/ops/types.ts";
 import {
   checkFixture,
@@ -13,8 +16,10 @@ import {
   expectEnginesAgree,
   expectGradients,
   feedOf,
+  gpuEngines,
 } from "./evaluate.ts";
 import { loadCases } from "./fixtures.ts";
+import { expectAgreement, expectCut } from "./gpu.ts";
 import { runLowered } from "./lowered.ts";
 
 const cases = await loadCases("layer_norm");
@@ -58,6 +63,49 @@ test("rows of any length, fewer rows than threads, and one row", async () => {
     const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(i === 0 ? "dy" : "dsum", shape) }));
     await expectEnginesAgree([...outputs, ...differentiate(seeds, leaves).filter((g) => g !== undefined)], feed);
   }
+});
+
+describe("on the GPU", () => {
+  const all = (rows: number, channels: number) => {
+    const { outputs, leaves, feed, shape } = build(rows, channels, 0.1);
+    const seeds = outputs.map((tensor, i) => ({ tensor, gradient: input(i === 0 ? "dy" : "dsum", shape) }));
+    return [[...outputs, ...differentiate(seeds, leaves).filter((g) => g !== undefined)], feed] as const;
+  };
+  test.each([
+    ["several rows a workgroup", 37, 16],
+    ["more units a thread than the gradient keeps in registers", 2, 4100],
+    ["more units a thread than the norm keeps in registers", 2, 8200],
+    ["the same of single elements", 2, 2051],
+    ["several rows a chunk of the weight's gradient", 1100, 8],
+    ["several rows a chunk, of single elements", 530, 3],
+  ])("%s", async (_, rows, channels) => {
+    const [tensors, feed] = all(rows, channels);
+    await expectAgreement(gpuEngines, tensors, feed, 4e-5);
+  });
+
+  test("tensors larger than a binding are cut by rows", async () => {
+    const [tensors, feed] = all(130, 96);
+    await expectCut(tensors, feed, { tolerance: 4e-5 });
+    // Rows that are read again, several of them a chunk.
+    await expectCut(...all(4, 6144), { tolerance: 4e-5, maxBinding: 65536 });
+  });
+
+  test("without weight, bias and residual", async () => {
+    const x = input("x", [5, 36]);
+    const y = layerNorm(x, { eps: 1e-3 });
+    const [dx] = differentiate([{ tensor: y, gradient: input("dy", [5, 36]) }], [x]);
+    await expectAgreement(gpuEngines, [y, required(dx, "dx")], feedOf({ x: [5, 36], dy: [5, 36] }));
+  });
+
+  test("y and sum overwrite what dies with them", async () => {
+    const shape = [70, 12];
+    const doubled = (name: string) => map([input(name, shape)], ex.mul(ex.literal(2), ex.input(0)));
+    const { y, sum } = addLayerNorm(doubled("x"), doubled("residual"), { eps: 1e-3 });
+    const { dx } = layerNormGradient(doubled("x"), doubled("dy"), { dsum: doubled("dsum") }, { eps: 1e-3 });
+    const feed = feedOf({ x: shape, residual: shape, dy: shape, dsum: shape });
+    await expectAgreement(gpuEngines, [y, sum], feed);
+    await expectAgreement(gpuEngines, [dx], feed);
+  });
 });
 
 test("a mean a thousand times the deviation keeps four digits", async () => {

@@ -29,8 +29,9 @@ export const lower: GpuLowering<GatherGradientAttributes> = ({ inputs, outputs, 
   const indexRuns = rowRuns(count, width, "f32", emit.device);
   let ROWS = 1;
   while (ROWS < MOST_ROWS && rows / (2 * ROWS) >= ENOUGH_WORKGROUPS) ROWS *= 2;
-  const single = tableRuns.length === 1 && indexRuns.length === 1;
-  const parts = single ? Math.max(1, Math.min(Math.ceil(count / BLOCK), Math.floor(count / rows / OFTEN))) : 1;
+  const bindable = Math.floor(emit.device.maxBinding / (4 * rows * width));
+  const worthwhile = Math.min(Math.ceil(count / BLOCK), Math.floor(count / rows / OFTEN), bindable);
+  const parts = indexRuns.length === 1 ? Math.max(1, worthwhile) : 1;
   const results = parts > 1 ? emit.scratch(4 * parts * rows * width) : dtable;
   for (const run of tableRuns) {
     for (const some of indexRuns) {

@@ -30,8 +30,8 @@ export const lower: GpuLowering<LayerNormAttributes> = ({ inputs, outputs, attri
   const units = channels / vector;
   const team = teamFor(units, emit.device);
   const items = Math.ceil(units / team.TEAM);
-  const rowsEach = rowsPerChunk(rows);
   const runs = rowRuns(rows, channels, "f32", emit.device);
+  const rowsEach = rowsPerChunk(rows, channels, runs.length, emit.device);
   const chunks = runs.reduce((sum, run) => sum + Math.ceil(run.rows / rowsEach), 0);
   const partialOf = (result: GpuTensor | undefined) =>
     result && (chunks === 1 ? result : emit.scratch(4 * chunks * channels));

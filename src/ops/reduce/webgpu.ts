@@ -7,12 +7,11 @@ import {
   float,
   type GpuLowering,
   type GpuTensor,
+  PART_ALIGNMENT,
   part,
   read,
-  rowRuns,
   type Scratch,
   spread,
-  storageBytes,
   write,
 } from "../../runtime/webgpu/lowering.ts";
 import { powerOfTwo, teamFor, teamGrid, teamReason } from "../../runtime/webgpu/teams.ts";
@@ -42,6 +41,8 @@ export interface Stage {
   readonly factor?: number;
   /** Results in front of this stage's in the target. */
   readonly first?: number;
+  /** Elements of the source in front of those that are reduced. */
+  readonly skip?: number;
 }
 
 /** Reduces [outer, count, inner] to [outer, inner]. */
@@ -51,10 +52,12 @@ export function reduceStage(stage: Stage, emit: Emitter): void {
   else reduceColumns(stage, emit);
 }
 
-const addition = (fn: ReduceAttributes["fn"]) => (fn === "max" ? "max" : "sum");
+/** How results of parts are combined. */
+const addition = (fn: ReduceAttributes["fn"]): ReduceAttributes["fn"] => (fn === "max" ? "max" : "sum");
 
-function reduceColumns({ source, target, outer, count, inner, fn, factor = 1, first = 0 }: Stage, emit: Emitter): void {
-  const vector = unitOf(inner);
+function reduceColumns(stage: Stage, emit: Emitter): void {
+  const { source, target, outer, count, inner, fn, factor = 1, first = 0, skip = 0 } = stage;
+  const vector = unitOf(inner, skip);
   const columns = inner / vector;
   const COLUMNS = Math.min(COLUMNS_TOGETHER[vector], powerOfTwo(columns));
   const SEGMENTS = Math.min(WORKGROUP / COLUMNS, powerOfTwo(count / 4));
@@ -67,7 +70,7 @@ function reduceColumns({ source, target, outer, count, inner, fn, factor = 1, fi
     kernel: "reduce/columns",
     constants: { FN: codes[fn], COLUMNS: wide, SEGMENTS, WORKGROUP: wide * SEGMENTS },
     uniforms: {
-      ...{ zero: 0, first: parts === 1 ? first : 0, columns, count, parts, blocks },
+      ...{ zero: 0, skip: skip / vector, first: parts === 1 ? first : 0, columns, count, parts, blocks },
       ...{ rows_each: Math.ceil(count / parts), slices: outer * parts, factor: float(parts === 1 ? factor : 1) },
     },
     bindings: { x: read(source), y: write(results) },
@@ -79,8 +82,9 @@ function reduceColumns({ source, target, outer, count, inner, fn, factor = 1, fi
     reduceStage({ source: results, target, outer, count: parts, inner, fn: addition(fn), factor, first }, emit);
 }
 
-function reduceRows({ source, target, outer, count, fn, factor = 1, first = 0 }: Stage, emit: Emitter): void {
-  const vector = unitOf(count);
+function reduceRows(stage: Stage, emit: Emitter): void {
+  const { source, target, outer, count, fn, factor = 1, first = 0, skip = 0 } = stage;
+  const vector = unitOf(count, skip);
   const units = count / vector;
   const team = teamFor(units, emit.device);
   const parts = partsOf(Math.ceil((outer * team.TEAM) / team.WORKGROUP), units, team.TEAM);
@@ -89,7 +93,7 @@ function reduceRows({ source, target, outer, count, fn, factor = 1, first = 0 }:
     kernel: "reduce/rows",
     constants: { FN: codes[fn], ...team },
     uniforms: {
-      ...{ zero: 0, first: parts === 1 ? first : 0, count: units, parts },
+      ...{ zero: 0, skip: skip / vector, first: parts === 1 ? first : 0, count: units, parts },
       ...{ units_each: Math.ceil(units / parts), slices: outer * parts, factor: float(parts === 1 ? factor : 1) },
     },
     bindings: { x: read(source), y: write(results) },
@@ -107,28 +111,39 @@ function partsOf(workgroups: number, count: number, step: number): number {
   return Math.max(1, Math.min(Math.ceil(ENOUGH_WORKGROUPS / workgroups), worthwhile));
 }
 
-/** One stage over a tensor that may be larger than a binding. */
+/** One stage over a tensor that may be larger than a binding: cut along its outer axis, or each of its slices by rows. */
 function reduceLarge(stage: Stage & { readonly source: GpuTensor | Scratch }, emit: Emitter): void {
-  const { source, outer, count, inner } = stage;
-  const storage = source.kind === "tensor" ? source.storage : "f32";
-  if (storageBytes(storage, outer * count * inner) <= emit.device.maxBinding) {
+  const { source, outer, count, inner, first = 0 } = stage;
+  const bindable = Math.floor(emit.device.maxBinding / 4);
+  if (outer * count * inner <= bindable) {
     reduceStage(stage, emit);
     return;
   }
-  if (outer > 1) {
-    for (const run of rowRuns(outer, count * inner, storage, emit.device)) {
-      const rows = part(source, run.first * count * inner, run.rows * count * inner);
-      reduceStage({ ...stage, source: rows, outer: run.rows, first: run.first }, emit);
+  // Parts start at multiples of PART_ALIGNMENT; what lies before the elements in question is skipped.
+  const most = bindable - PART_ALIGNMENT;
+  const cut = (start: number, length: number) => {
+    const skip = start % PART_ALIGNMENT;
+    return { source: part(source, start - skip, skip + length), skip };
+  };
+  const slice = count * inner;
+  const slices = Math.floor(most / slice);
+  for (let at = 0; slices > 0 && at < outer; at += slices) {
+    const run = Math.min(slices, outer - at);
+    reduceStage({ ...stage, ...cut(at * slice, run * slice), outer: run, first: first + at }, emit);
+  }
+  if (slices > 0) return;
+  const rows = inner === 1 ? most - (most % 4) : Math.floor(most / inner);
+  const runs = Math.ceil(count / rows);
+  for (let at = 0; at < outer; at++) {
+    const results = emit.scratch(4 * runs * inner);
+    for (let run = 0; run < runs; run++) {
+      const length = Math.min(rows, count - run * rows);
+      const some = cut(at * slice + run * rows * inner, length * inner);
+      reduceStage({ ...stage, ...some, target: results, outer: 1, count: length, factor: 1, first: run }, emit);
     }
-    return;
+    const last = { ...stage, source: results, outer: 1, count: runs, fn: addition(stage.fn), first: first + at };
+    reduceStage(last, emit);
   }
-  const runs = rowRuns(count, inner, storage, emit.device);
-  const results = emit.scratch(4 * runs.length * inner);
-  for (const [i, run] of runs.entries()) {
-    const rows = part(source, run.first * inner, run.rows * inner);
-    reduceStage({ ...stage, source: rows, target: results, count: run.rows, factor: 1, first: i }, emit);
-  }
-  reduceStage({ ...stage, source: results, count: runs.length, fn: addition(stage.fn) }, emit);
 }
 
 export const lower: GpuLowering<ReduceAttributes> = ({ inputs, outputs, attributes: { fn, axes } }, emit) => {

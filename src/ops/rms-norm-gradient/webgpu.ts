@@ -1,6 +1,14 @@
 // Dispatch of rms_norm_gradient (kernels/rms_norm): teams of threads over chunks of rows, then the sum of the chunks' weight
 // gradients.
-import { type GpuLowering, type GpuTensor, read, rowRuns, update, write } from "../../runtime/webgpu/lowering.ts";
+import {
+  type DeviceFacts,
+  type GpuLowering,
+  type GpuTensor,
+  read,
+  rowRuns,
+  update,
+  write,
+} from "../../runtime/webgpu/lowering.ts";
 import { rowsOf, teamFor, teamGrid, teamReason } from "../../runtime/webgpu/teams.ts";
 import { inUnits, unitOf } from "../../runtime/webgpu/units.ts";
 import { reduceStage } from "../reduce/webgpu.ts";
@@ -13,8 +21,12 @@ const MOST_HELD = 4;
 /** Partial sums of the weight's gradient: enough teams to fill a GPU, few enough that adding them up is little. */
 const MOST_CHUNKS = 512;
 
-/** Rows that one team goes through, so that there are at most so many partial sums. */
-export const rowsPerChunk = (rows: number): number => Math.ceil(rows / MOST_CHUNKS);
+/** Rows that one team goes through, so that there are at most so many partial sums, and that they can be bound. */
+export function rowsPerChunk(rows: number, channels: number, runs: number, { maxBinding }: DeviceFacts): number {
+  // A run of rows may end with a chunk that is not full.
+  const bindable = Math.floor(maxBinding / (4 * channels)) - runs;
+  return Math.ceil(rows / Math.max(1, Math.min(MOST_CHUNKS, bindable)));
+}
 
 export const lower: GpuLowering<RmsNormAttributes> = ({ inputs, outputs, attributes }, emit) => {
   const [input, weight, gate, dy, dsum] = inputs;
@@ -30,8 +42,8 @@ export const lower: GpuLowering<RmsNormAttributes> = ({ inputs, outputs, attribu
   const units = constants.WIDTH / vector;
   const team = teamFor(units, emit.device);
   const items = Math.ceil(units / team.TEAM);
-  const rowsEach = rowsPerChunk(rows);
   const runs = rowRuns(rows, channels, "f32", emit.device);
+  const rowsEach = rowsPerChunk(rows, channels, runs.length, emit.device);
   const chunks = runs.reduce((sum, run) => sum + Math.ceil(run.rows / rowsEach), 0);
   const partial = dweight && (chunks === 1 ? dweight : emit.scratch(4 * chunks * channels));
   let chunk = 0;
