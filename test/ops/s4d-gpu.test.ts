@@ -3,8 +3,11 @@ import { describe, test } from "vitest";
 import { makeGraph } from "../../src/graph/graph.ts";
 import { input } from "../../src/graph/leaves.ts";
 import type { Tensor } from "../../src/graph/types.ts";
+import { diagonalScan } from "../../src/ops/diagonal-scan/op.ts";
 import { differentiate } from "../../src/ops/gradients.ts";
 import { longConvolution } from "../../src/ops/long-convolution/op.ts";
+import { type S4dParameters, s4dKernel } from "../../src/ops/s4d-kernel/op.ts";
+import type { Discretization } from "../../src/ops/s4d-kernel/parameters.ts";
 import { createWebGpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
 import { checkOp, compare, generator, gpuRuntimes, testRuntime } from "./harness.ts";
 
@@ -13,6 +16,69 @@ function tensor(inputs: Readonly<Record<string, Tensor>>, name: string): Tensor 
   if (found === undefined) throw new Error(`no input ${name}`);
   return found;
 }
+
+const methods: readonly Discretization[] = ["zoh", "euler"];
+
+const parametersOf = (inputs: Readonly<Record<string, Tensor>>): S4dParameters => ({
+  logDt: tensor(inputs, "logDt"),
+  aLogReal: tensor(inputs, "aLogReal"),
+  aImag: tensor(inputs, "aImag"),
+  c: tensor(inputs, "c"),
+});
+
+/** Parameters as S4D-Lin draws them: −1/2 + iπn, Δ log-uniform in [0.001, 0.1]. */
+function parameters(channels: number, modes: number) {
+  const draw = generator(3);
+  const count = channels * modes;
+  const values = (size: number, value: (i: number) => number) => Array.from({ length: size }, (_, i) => value(i));
+  return {
+    logDt: { shape: [channels], values: values(channels, () => Math.log(0.001) + draw() * Math.log(100)) },
+    aLogReal: { shape: [channels, modes], values: values(count, () => Math.log(0.5) + 0.2 * draw()) },
+    aImag: { shape: [channels, modes], values: values(count, (i) => Math.PI * (i % modes) + 0.1 * draw()) },
+    c: { shape: [channels, modes, 2], values: values(2 * count, () => 2 * draw() - 1) },
+  };
+}
+
+describe.each(methods)("with %s discretisation", (discretization) => {
+  // More modes than workgroup memory holds at a time, more tokens than a workgroup takes.
+  test.each([
+    { channels: 2, modes: 40, length: 1100 },
+    { channels: 70, modes: 1, length: 3 },
+  ])("s4d_kernel of $channels channels, $modes modes, $length tokens", async ({ channels, modes, length }) => {
+    await checkOp({
+      inputs: parameters(channels, modes),
+      bindings: { T: length },
+      build: (inputs) => ({ K: s4dKernel(parametersOf(inputs), { discretization }) }),
+      finiteDifferences: false,
+      runtimes: ["webgpu/default"],
+    });
+  });
+
+  // Runs of tokens side by side, of unequal length; a step with many modes; more modes than a workgroup has threads for.
+  test.each([
+    { batch: 2, tokens: 331, channels: 3, modes: 5 },
+    { batch: 3, tokens: 1, channels: 5, modes: 33 },
+    { batch: 1, tokens: 20, channels: 1, modes: 600 },
+  ])("diagonal_scan of [$batch, $tokens, $channels] with $modes modes", async ({ batch, tokens, channels, modes }) => {
+    for (const withState of [false, true]) {
+      await checkOp({
+        inputs: {
+          ...parameters(channels, modes),
+          u: { shape: ["B", "T", channels] },
+          ...(withState ? { h0: { shape: ["B", channels, modes, 2] as const } } : {}),
+        },
+        bindings: { B: batch, T: tokens },
+        build: (inputs) => {
+          const options = { discretization, initialState: inputs.h0 };
+          const { output, finalState } = diagonalScan(tensor(inputs, "u"), parametersOf(inputs), options);
+          return { y: output, hT: finalState };
+        },
+        differentiated: [],
+        runtimes: ["webgpu/default"],
+      });
+    }
+  });
+});
 
 const convolution = (inputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> => ({
   y: longConvolution(tensor(inputs, "u"), tensor(inputs, "K")),

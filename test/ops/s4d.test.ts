@@ -182,40 +182,43 @@ describe.each(methods)("with %s discretisation", (discretization) => {
     },
   );
 
-  test("over 4096 tokens of slow modes the two forms stay within 1e-4", async () => {
-    const [channels, modes, tokens] = [4, 4, 4096];
-    const { c } = parameters(channels, modes);
-    const draw = generator(13);
-    const inputs = {
-      logDt: input("logDt", [channels]),
-      aLogReal: input("aLogReal", [channels, modes]),
-      aImag: input("aImag", [channels, modes]),
-      c: input("c", [channels, modes, 2]),
-      u: input("u", ["B", "T", channels]),
-    };
-    const convolved = longConvolution(inputs.u, s4dKernel(parametersOf(inputs), { discretization }));
-    const recurrent = diagonalScan(inputs.u, parametersOf(inputs), { discretization }).output;
-    const outputs = [convolved, recurrent].map((output, i) => ({ name: String(i), tensor: output }));
-    const runtime = await testRuntime("simd/2");
-    const program = await runtime.compile(makeGraph({ outputs }), {
-      bindings: { B: 1, T: tokens, C: 0 },
-      buffers: new Map(),
-      poison: true,
-    });
-    // Time constants of 1 / (Δ |Re A|) = 50,000 tokens: nothing decays, every error in phase adds up.
-    const results = await program.run({
-      logDt: new Float32Array(channels).fill(Math.log(0.001)),
-      aLogReal: new Float32Array(channels * modes).fill(Math.log(0.02)),
-      aImag: Float32Array.from(
-        { length: channels * modes },
-        (_, i) => 0.5 + (discretization === "zoh" ? 97 : 4) * draw() * (i % 2),
-      ),
-      c: Float32Array.from(c),
-      u: Float32Array.from({ length: tokens * channels }, () => 2 * draw() - 1),
-    });
-    compare("forms", results[0] ?? [], results[1] ?? [], 1e-4);
-    program.free();
-  });
+  test.each(["simd/2", "webgpu/default"] as const)(
+    "over 4096 tokens of slow modes the two forms stay within 1e-4, on %s",
+    async (name) => {
+      const [channels, modes, tokens] = [4, 4, 4096];
+      const { c } = parameters(channels, modes);
+      const draw = generator(13);
+      const inputs = {
+        logDt: input("logDt", [channels]),
+        aLogReal: input("aLogReal", [channels, modes]),
+        aImag: input("aImag", [channels, modes]),
+        c: input("c", [channels, modes, 2]),
+        u: input("u", ["B", "T", channels]),
+      };
+      const convolved = longConvolution(inputs.u, s4dKernel(parametersOf(inputs), { discretization }));
+      const recurrent = diagonalScan(inputs.u, parametersOf(inputs), { discretization }).output;
+      const outputs = [convolved, recurrent].map((output, i) => ({ name: String(i), tensor: output }));
+      const runtime = await testRuntime(name);
+      const program = await runtime.compile(makeGraph({ outputs }), {
+        bindings: { B: 1, T: tokens, C: 0 },
+        buffers: new Map(),
+        poison: true,
+      });
+      // Time constants of 1 / (Δ |Re A|) = 50,000 tokens: nothing decays, every error in phase adds up.
+      const results = await program.run({
+        logDt: new Float32Array(channels).fill(Math.log(0.001)),
+        aLogReal: new Float32Array(channels * modes).fill(Math.log(0.02)),
+        aImag: Float32Array.from(
+          { length: channels * modes },
+          (_, i) => 0.5 + (discretization === "zoh" ? 97 : 4) * draw() * (i % 2),
+        ),
+        c: Float32Array.from(c),
+        u: Float32Array.from({ length: tokens * channels }, () => 2 * draw() - 1),
+      });
+      compare("forms", results[0] ?? [], results[1] ?? [], 1e-4);
+      program.free();
+    },
+  );
 });
 
 describe("long_convolution", () => {

@@ -6,6 +6,7 @@ import { lower as attention_gradient } from "../../ops/attention-gradient/webgpu
 import { lower as concat } from "../../ops/concat/webgpu.ts";
 import { lower as cross_entropy } from "../../ops/cross-entropy/webgpu.ts";
 import { lower as cross_entropy_gradient } from "../../ops/cross-entropy-gradient/webgpu.ts";
+import { lower as diagonal_scan } from "../../ops/diagonal-scan/webgpu.ts";
 import { lower as gather } from "../../ops/gather/webgpu.ts";
 import { lower as gather_gradient } from "../../ops/gather-gradient/webgpu.ts";
 import type { AttributesOf, OpName } from "../../ops/index.ts";
@@ -22,6 +23,8 @@ import { lower as reduce } from "../../ops/reduce/webgpu.ts";
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
+import { lower as s4d_kernel } from "../../ops/s4d-kernel/webgpu.ts";
+import { lower as s4d_kernel_gradient } from "../../ops/s4d-kernel-gradient/webgpu.ts";
 import { lower as selective_scan } from "../../ops/selective-scan/webgpu.ts";
 import { lower as slice } from "../../ops/slice/webgpu.ts";
 import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
@@ -35,6 +38,7 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   concat,
   cross_entropy,
   cross_entropy_gradient,
+  diagonal_scan,
   gather,
   gather_gradient,
   layer_norm,
@@ -50,6 +54,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   rms_norm,
   rms_norm_gradient,
   rope,
+  s4d_kernel,
+  s4d_kernel_gradient,
   selective_scan,
   slice,
   slice_gradient,
