@@ -24,6 +24,8 @@ fn projection(row: u32, n: u32) -> vec4f {
 fn drive_at(at: u32, step: f32) -> f32 {
 #if !REVERSE
   return step * u_load(at);
+#elif !HAS_DY
+  return 0.0;
 #elif HAS_Z
   return dy_load(at) * silu(z_load(at));
 #else

@@ -140,9 +140,11 @@ fn main(
         sum += c_row(row$v, n$v) * h$v;
 #endif
 #endfor
+#if HAS_Y
         if (live && n + $k < tokens) {
           y_store(at$k, gated(sum.x + sum.y + sum.z + sum.w + skip * u$k, at$k));
         }
+#endif
       }
 #endfor
     }
@@ -162,6 +164,7 @@ fn main(
       sums[n * WORKGROUP + thread] = sum.x + sum.y + sum.z + sum.w;
     }
     workgroupBarrier();
+#if HAS_Y
     for (var e = thread; e < tokens * COLUMNS; e += WORKGROUP) {
       let channel = first_channel + e % COLUMNS;
       if (channel < CHANNELS) {
@@ -173,6 +176,7 @@ fn main(
         y_store(at, gated(sum, at));
       }
     }
+#endif
 #endif
   }
 #if HAS_FINAL

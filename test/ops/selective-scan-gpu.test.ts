@@ -1,6 +1,6 @@
 // selective_scan and its gradient on the GPU: sizes that take each kernel and layout, absent inputs, states in place, tensors that
 // have to be cut.
-import { describe, expect, test } from "vitest";
+import { describe, test } from "vitest";
 import { outputOf, type Tensor } from "../../src/graph/types.ts";
 import { selectiveScan } from "../../src/ops/selective-scan/op.ts";
 import { checkOp, gpuRuntimes, type OpInput } from "./harness.ts";
@@ -70,7 +70,10 @@ describe("selective_scan on the GPU", () => {
     { tokens: 5, channels: 2, states: 1100 },
     { tokens: 3, channels: 2, states: 4100 },
     { tokens: 129, channels: 40, states: 8, softplus: false },
-  ] as readonly Sizes[])("token by token: $tokens tokens, $channels channels, $states states, without $without", forward);
+  ] as readonly Sizes[])(
+    "token by token: $tokens tokens, $channels channels, $states states, without $without",
+    forward,
+  );
 
   test.each([
     { tokens: 256, channels: 17, states: 16 },
@@ -79,4 +82,39 @@ describe("selective_scan on the GPU", () => {
     { tokens: 257, channels: 3, states: 16, batch: 3, without: ["h0"], softplus: false },
   ] as readonly Sizes[])("in chunks: $tokens tokens, $channels channels, $states states, without $without", forward);
 });
-void expect;
+
+const backward = (sizes: Sizes, differentiated?: readonly string[]) =>
+  checkOp({
+    inputs: inputsOf(sizes),
+    build: (x) => scan(x, sizes.softplus),
+    finiteDifferences: false,
+    runtimes: gpuRuntimes,
+    ...(differentiated === undefined ? {} : { differentiated }),
+  });
+
+describe("selective_scan_gradient on the GPU", () => {
+  test.each([
+    { tokens: 1, channels: 1, states: 1 },
+    { tokens: 9, channels: 33, states: 16, batch: 2 },
+    { tokens: 67, channels: 40, states: 13, batch: 2, without: ["D", "z"] },
+    { tokens: 130, channels: 9, states: 7, without: all },
+    { tokens: 65, channels: 35, states: 36, without: ["h0"] },
+    { tokens: 20, channels: 5, states: 20, softplus: false },
+  ] as readonly Sizes[])("chunk by chunk: $tokens tokens, $channels channels, $states states, without $without", (s) =>
+    backward(s),
+  );
+
+  test.each([
+    { tokens: 256, channels: 33, states: 16 },
+    { tokens: 300, channels: 5, states: 18, batch: 2 },
+    { tokens: 257, channels: 9, states: 5, without: all },
+  ] as readonly Sizes[])("chunks side by side: $tokens tokens, $channels channels, $states states", (s) => backward(s));
+
+  test.each([67, 260])("of the final state alone, %s tokens", (tokens) =>
+    backward({ batch: 2, tokens, channels: 6, states: 16 }, ["hT"]),
+  );
+
+  test.each([67, 260])("of y alone, %s tokens", (tokens) =>
+    backward({ batch: 2, tokens, channels: 6, states: 16 }, ["y"]),
+  );
+});

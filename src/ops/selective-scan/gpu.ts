@@ -109,7 +109,8 @@ export class Workspace {
     this.#size += Math.ceil(length / PART_ALIGNMENT) * PART_ALIGNMENT;
     return (emit) => {
       this.#scratch ??= emit.scratch(4 * this.#size);
-      return viewOf(this.#scratch, first, length);
+      // Whole vectors, so that rows of four can be read as such.
+      return viewOf(this.#scratch, first, 4 * Math.ceil(length / 4));
     };
   }
 }
@@ -129,18 +130,21 @@ export function emitSums(kernel: string, sums: readonly Sum[], emit: Emitter): v
   if (sums.length === 0) return;
   const bindings: Record<string, Binding | undefined> = {};
   const uniforms: Record<string, number> = {};
+  const sources = new Map<Bound, string>();
   const branches = sums.map(({ from, to, length, parts = 1, stride = 0, add = false }, k) => {
-    bindings[`from${k}`] = read(from.bound);
-    bindings[`to${k}`] = add ? update(to.bound) : write(to.bound);
-    Object.assign(uniforms, { [`from${k}_at`]: from.at, [`to${k}_at`]: to.at });
+    const source = sources.get(from.bound) ?? `x${sources.size}`;
+    sources.set(from.bound, source);
+    bindings[source] = read(from.bound);
+    bindings[`y${k}`] = add ? update(to.bound) : write(to.bound);
+    Object.assign(uniforms, { [`x_at${k}`]: from.at, [`y_at${k}`]: to.at });
     Object.assign(uniforms, { [`length${k}`]: length, [`parts${k}`]: parts, [`stride${k}`]: stride });
-    const start = add ? `to${k}_load(uniforms.to${k}_at + i)` : "0.0";
+    const start = add ? `y${k}_load(uniforms.y_at${k} + i)` : "0.0";
     return `  if (i < uniforms.length${k}) {
     var sum = ${start};
     for (var p = 0u; p < uniforms.parts${k}; p++) {
-      sum += from${k}_load(uniforms.from${k}_at + p * uniforms.stride${k} + i);
+      sum += ${source}_load(uniforms.x_at${k} + p * uniforms.stride${k} + i);
     }
-    to${k}_store(uniforms.to${k}_at + i, sum);
+    y${k}_store(uniforms.y_at${k} + i, sum);
     return;
   }
   i -= uniforms.length${k};`;

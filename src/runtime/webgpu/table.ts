@@ -3,12 +3,16 @@
 import { lower as adamw } from "../../ops/adamw/webgpu.ts";
 import { lower as attention } from "../../ops/attention/webgpu.ts";
 import { lower as attention_gradient } from "../../ops/attention-gradient/webgpu.ts";
+import { lower as causal_conv } from "../../ops/causal-conv/webgpu.ts";
+import { lower as causal_conv_gradient } from "../../ops/causal-conv-gradient/webgpu.ts";
 import { lower as concat } from "../../ops/concat/webgpu.ts";
 import { lower as cross_entropy } from "../../ops/cross-entropy/webgpu.ts";
 import { lower as cross_entropy_gradient } from "../../ops/cross-entropy-gradient/webgpu.ts";
 import { lower as diagonal_scan } from "../../ops/diagonal-scan/webgpu.ts";
 import { lower as gather } from "../../ops/gather/webgpu.ts";
 import { lower as gather_gradient } from "../../ops/gather-gradient/webgpu.ts";
+import { lower as gru } from "../../ops/gru/webgpu.ts";
+import { lower as gru_gradient } from "../../ops/gru-gradient/webgpu.ts";
 import type { AttributesOf, OpName } from "../../ops/index.ts";
 import { lower as layer_norm } from "../../ops/layer-norm/webgpu.ts";
 import { lower as layer_norm_gradient } from "../../ops/layer-norm-gradient/webgpu.ts";
@@ -26,6 +30,7 @@ import { lower as rope } from "../../ops/rope/webgpu.ts";
 import { lower as s4d_kernel } from "../../ops/s4d-kernel/webgpu.ts";
 import { lower as s4d_kernel_gradient } from "../../ops/s4d-kernel-gradient/webgpu.ts";
 import { lower as selective_scan } from "../../ops/selective-scan/webgpu.ts";
+import { lower as selective_scan_gradient } from "../../ops/selective-scan-gradient/webgpu.ts";
 import { lower as slice } from "../../ops/slice/webgpu.ts";
 import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as transpose } from "../../ops/transpose/webgpu.ts";
@@ -35,12 +40,16 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   adamw,
   attention,
   attention_gradient,
+  causal_conv,
+  causal_conv_gradient,
   concat,
   cross_entropy,
   cross_entropy_gradient,
   diagonal_scan,
   gather,
   gather_gradient,
+  gru,
+  gru_gradient,
   layer_norm,
   layer_norm_gradient,
   linear_attention,
@@ -57,6 +66,7 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLoweri
   s4d_kernel,
   s4d_kernel_gradient,
   selective_scan,
+  selective_scan_gradient,
   slice,
   slice_gradient,
   transpose,
