@@ -17,14 +17,14 @@ export interface KernelReport {
 }
 
 /**
- * Adds up launches by op and kernels, slowest first. `explanations` and `launches` are of one program: launches come in the order of
- * the nodes; those behind the last node (copies of states) are reported as themselves.
+ * Adds up launches by op and kernels, slowest first. Launches that no explanation speaks of (copies of states) are
+ * reported as themselves.
  */
 export function reportKernels(explanations: readonly Explanation[], launches: readonly LaunchTime[]): KernelReport[] {
   const rows = new Map<string, { -readonly [K in keyof KernelReport]: KernelReport[K] }>();
   const total = launches.reduce((sum, { seconds }) => sum + seconds, 0);
   const add = (op: string, kernels: readonly string[], flops: number, bytes: number, times: readonly LaunchTime[]) => {
-    const key = `${op} ${kernels.join(" ")}`;
+    const key = `${op} ${kernels.join(", ")}`;
     const row = rows.get(key) ?? { op, kernels, nodes: 0, launches: 0, seconds: 0, share: 0, flops: 0, bytes: 0 };
     row.nodes++;
     row.launches += times.length;
@@ -34,12 +34,14 @@ export function reportKernels(explanations: readonly Explanation[], launches: re
     row.bytes += bytes;
     rows.set(key, row);
   };
-  let next = 0;
-  for (const { node, kernels, flops, bytes } of explanations) {
-    const times = launches.slice(next, next + kernels.length);
-    next += kernels.length;
-    add(times[0]?.op ?? node.split(" ")[0] ?? node, kernels, flops, bytes, times);
-  }
-  for (const launch of launches.slice(next)) add(launch.op, [launch.kernel], 0, 0, [launch]);
+  for (const [i, { op, kernels, flops, bytes }] of explanations.entries())
+    add(
+      op,
+      kernels,
+      flops,
+      bytes,
+      launches.filter(({ explanation }) => explanation === i),
+    );
+  for (const launch of launches) if (launch.explanation === undefined) add(launch.op, [launch.kernel], 0, 0, [launch]);
   return [...rows.values()].sort((a, b) => b.seconds - a.seconds);
 }

@@ -2,7 +2,7 @@
 import { type Bindings, type BoundType, bindType, bytesOf } from "../graph/shape.ts";
 import { type Cost, type Graph, type Node, nodeName } from "../graph/types.ts";
 
-export function nodeCost(node: Node, bindings: Bindings): Cost & { readonly node: string } {
+export function nodeCost(node: Node, bindings: Bindings): Cost & { readonly node: string; readonly op: string } {
   const inputs = node.inputs.map((input) => (input === undefined ? undefined : bindType(input, bindings)));
   const outputs = node.outputs.map((output) => bindType(output, bindings));
   const attributes = node.op.bind?.(node.attributes, bindings) ?? node.attributes;
@@ -10,6 +10,7 @@ export function nodeCost(node: Node, bindings: Bindings): Cost & { readonly node
     types.reduce((sum, type) => sum + (type === undefined ? 0 : bytesOf(type)), 0);
   return {
     node: nodeName(node),
+    op: node.op.name,
     flops: node.op.flops(inputs, outputs, attributes),
     bytes: node.op.bytes?.(inputs, outputs, attributes) ?? total(inputs) + total(outputs),
   };

@@ -25,9 +25,11 @@ export interface CompileOptions {
   readonly poison?: boolean;
 }
 
-/** How a node is run, for `model.explain()`. */
+/** How a node is run (or several that share launches), for `model.explain()`. */
 export interface Explanation {
   readonly node: string;
+  readonly op: string;
+  /** One for each launch, with the reason for its variant where the runtime gives one. */
   readonly kernels: readonly string[];
   readonly flops: number;
   readonly bytes: number;
@@ -40,6 +42,8 @@ export interface LaunchTime {
   readonly op: string;
   readonly kernel: string;
   readonly seconds: number;
+  /** Which entry of `explain()` it belongs to; none for copies of states. */
+  readonly explanation?: number;
 }
 
 /** A graph bound to sizes and buffers. */

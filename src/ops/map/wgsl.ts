@@ -57,3 +57,9 @@ export function expressionCode(expression: Expression): {
   const result = visit(expression);
   return { statements, result };
 }
+
+/** Whether no constant is infinite or NaN: those need a uniform, since WGSL can't write them. */
+export function hasFiniteConstants(expression: Expression): boolean {
+  if (expression.kind === "constant") return Number.isFinite(Math.fround(expression.value));
+  return expression.kind === "input" || expression.args.every(hasFiniteConstants);
+}

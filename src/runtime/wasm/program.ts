@@ -101,7 +101,7 @@ export function compileProgram(
   };
 
   const commands = new CommandList(engine);
-  for (const { node, launches, scratch } of steps) {
+  for (const [explanation, { node, launches, scratch }] of steps.entries()) {
     const reads = node.inputs.flatMap((input) => (input === undefined ? [] : [rangeOf(input)]));
     const writes = [
       ...node.outputs.flatMap((output) => (layout.storage.has(output) ? [rangeOf(output)] : [])),
@@ -109,7 +109,7 @@ export function compileProgram(
     ];
     for (const [i, { kernel, words }] of launches.entries())
       commands.append(
-        { step: { node: nodeName(node), op: node.op.name, kernel }, words: words.map(resolve) },
+        { step: { node: nodeName(node), op: node.op.name, kernel, explanation }, words: words.map(resolve) },
         reads,
         writes,
         i > 0,

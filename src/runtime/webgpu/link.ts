@@ -39,6 +39,9 @@ interface Group {
   readonly scalesOf?: string;
 }
 
+/** Neither scales nor what they scale. */
+const plain = ({ scalesOf, storage }: Group): boolean =>
+  scalesOf === undefined && storage !== "int8" && storage !== "int4";
 const writes = (group: Group): boolean => group.members.some(({ binding }) => binding.access !== "read");
 const elementBytes: { readonly [S in Storage]: number } = { f32: 4, i32: 4, f16: 2, int8: 1, int4: 0.5 };
 
@@ -75,7 +78,12 @@ export function link(
   for (let merged = true; merged; ) {
     merged = false;
     for (const [i, a] of groups.entries()) {
-      const b = groups.slice(i + 1).find((other) => overlap(a, other) && (writes(a) || writes(other)));
+      // The same tensor read twice is one variable too, unless it has scales: those find theirs by name.
+      const sharedRead = (b: Group): boolean =>
+        a.start === b.start && a.end === b.end && a.storage === b.storage && plain(a) && plain(b);
+      const b = groups
+        .slice(i + 1)
+        .find((other) => overlap(a, other) && (sharedRead(other) || writes(a) || writes(other)));
       if (b === undefined) continue;
       merge(a, b);
       merged = true;
@@ -95,7 +103,10 @@ export function link(
   const variables = groups.map((group): ShaderVariable => {
     const wide = group.members.some(({ binding }) => binding.width === 4);
     const narrowWrites = group.members.some(({ binding }) => binding.access !== "read" && binding.width !== 4);
-    return { storage: group.storage, writable: written.has(group.buffer), width: wide && !narrowWrites ? 4 : 1 };
+    // In whole vectors the last elements of a shared variable could be out of reach.
+    const whole = (group.end - group.start) % (4 * elementBytes[group.storage]) === 0;
+    const width = wide && !narrowWrites && (whole || group.members.length === 1) ? 4 : 1;
+    return { storage: group.storage, writable: written.has(group.buffer), width };
   });
   const scales = new Map(groups.flatMap(({ scalesOf }, i) => (scalesOf === undefined ? [] : [[scalesOf, i] as const])));
   const linked: ShaderBinding[] = [];

@@ -26,9 +26,12 @@ export class PipelineCache {
     return text;
   }
 
+  /** {@link text}, as a function to hand on. */
+  readonly include = (path: string): string => this.text(path);
+
   /** @throws RuntimeError with the compiler's complaints at the kernel's file and line. */
   get(parts: ShaderParts): Promise<Pipeline> {
-    const shader = assembleShader(parts, (path) => this.text(path));
+    const shader = assembleShader(parts, this.include);
     let pipeline = this.#pipelines.get(shader.code);
     if (pipeline === undefined) {
       pipeline = compile(this.#context, parts, shader);
@@ -39,8 +42,9 @@ export class PipelineCache {
 }
 
 async function compile({ device }: GpuContext, parts: ShaderParts, shader: Shader): Promise<Pipeline> {
+  const label = parts.members.map(({ file }) => file).join(" + ");
   device.pushErrorScope("validation");
-  const module = device.createShaderModule({ label: parts.file, code: shader.code });
+  const module = device.createShaderModule({ label, code: shader.code });
   const entries = parts.variables.map(({ writable }, binding) => ({
     binding,
     visibility: GPUShaderStage.COMPUTE,
@@ -54,7 +58,7 @@ async function compile({ device }: GpuContext, parts: ShaderParts, shader: Shade
   const layout = device.createBindGroupLayout({ entries: parts.uniforms.length > 0 ? [...entries, uniform] : entries });
   const created = device
     .createComputePipelineAsync({
-      label: parts.file,
+      label,
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: "main" },
     })
@@ -73,7 +77,7 @@ async function compile({ device }: GpuContext, parts: ShaderParts, shader: Shade
         return `kernels/${line?.file}:${line?.line}:${linePos}  ${message}\n    ${line?.text.trim()}`;
       });
     const reason = pipeline instanceof Error ? pipeline.message : invalid?.message;
-    throw new RuntimeError(`${parts.file} does not compile:\n${complaints.join("\n") || reason}`);
+    throw new RuntimeError(`${label} does not compile:\n${complaints.join("\n") || reason}`);
   }
   return { pipeline, layout };
 }

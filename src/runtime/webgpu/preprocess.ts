@@ -2,7 +2,7 @@
 //   #include "common/math.wgsl"      a file under kernels/, once per kernel
 //   #if EXPRESSION  #elif EXPRESSION  #else  #endif
 //   #for NAME in FIRST..END  #endfor  repeats its lines with $NAME replaced by FIRST … END - 1
-// Expressions hold whole numbers, true, false, constants by name, and ( ) ! * / % + - < <= > >= == != && ||.
+// Expressions hold whole numbers, true, false, constants by name, max(a, b), min(a, b), and ( ) ! * / % + - < <= > >= == != && ||.
 // Every line remembers where it came from, so that the compiler's complaints can be told in terms of the files.
 import { RuntimeError } from "../types.ts";
 
@@ -120,7 +120,7 @@ const operators: Readonly<Record<string, readonly [strength: number, apply: (a: 
 
 /** Value of an expression over whole numbers; true is 1, false 0. */
 export function evaluate(expression: string, constants: Constants, at: SourceLine): number {
-  const tokens = expression.match(/\d+|\w+|\|\||&&|[=!<>]=|[-+*/%<>!()]|\S/g) ?? [];
+  const tokens = expression.match(/\d+|\w+|\|\||&&|[=!<>]=|[-+*/%<>!(),]|\S/g) ?? [];
   let next = 0;
   const primary = (): number => {
     const token = tokens[next++];
@@ -133,6 +133,14 @@ export function evaluate(expression: string, constants: Constants, at: SourceLin
     }
     if (token !== undefined && /^\d+$/.test(token)) return Number(token);
     if (token === "true" || token === "false") return Number(token === "true");
+    if ((token === "max" || token === "min") && tokens[next] === "(") {
+      next++;
+      const first = binary(0);
+      if (tokens[next++] !== ",") throw mistake(at, `"${token}" takes two values in "${expression}"`);
+      const second = binary(0);
+      if (tokens[next++] !== ")") throw mistake(at, `")" is missing in "${expression}"`);
+      return Math[token](first, second);
+    }
     const value = constants.get(token ?? "");
     if (value === undefined) throw mistake(at, `"${token ?? ""}" in "${expression}" is not a constant of this kernel`);
     return Number(value);

@@ -1,19 +1,20 @@
 // How long every dispatch takes, by timestamp queries: each in a compute pass of its own.
-import { type LaunchTime, RuntimeError } from "../types.ts";
+import { RuntimeError } from "../types.ts";
+import type { Command } from "./commands.ts";
 import type { GpuContext } from "./device.ts";
-import type { Command } from "./program.ts";
 
 /** Most timestamps of one query set. */
 const QUERIES = 4096;
 
-export async function timeDispatches(
+/** Seconds of each command. */
+export async function timeCommands(
   commands: readonly Command[],
   context: GpuContext,
   finish: (encoder: GPUCommandEncoder) => void,
-): Promise<LaunchTime[]> {
+): Promise<number[]> {
   const { device } = context;
   if (!context.timestamps) throw new RuntimeError("this adapter can't time dispatches (it has no timestamp-query)");
-  const times: LaunchTime[] = [];
+  const times: number[] = [];
   for (let start = 0; start < commands.length; start += QUERIES / 2) {
     const batch = commands.slice(start, start + QUERIES / 2);
     const querySet = device.createQuerySet({ type: "timestamp", count: 2 * batch.length });
@@ -39,9 +40,9 @@ export async function timeDispatches(
     await Promise.race([staging.mapAsync(GPUMapMode.READ), context.lost]);
     context.check();
     const stamps = new BigInt64Array(staging.getMappedRange().slice(0));
-    for (const [i, { node, op, kernel }] of batch.entries()) {
+    for (const i of batch.keys()) {
       const nanoseconds = Number((stamps[2 * i + 1] ?? 0n) - (stamps[2 * i] ?? 0n));
-      times.push({ node, op, kernel, seconds: Math.max(0, nanoseconds) / 1e9 });
+      times.push(Math.max(0, nanoseconds) / 1e9);
     }
     for (const resource of [querySet, resolved, staging]) resource.destroy();
   }

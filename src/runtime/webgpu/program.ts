@@ -1,10 +1,8 @@
-// Compiles a graph into dispatches: lowers every step, packs values and scratch into arenas, links bindings, compiles the
-// pipelines and builds every bind group once. A run writes the inputs, submits one command buffer and reads the outputs.
-import { leafName } from "../../graph/graph.ts";
-import type { ConstantAttributes } from "../../graph/leaves.ts";
-import { type Plan, plan } from "../../graph/plan.ts";
+// Compiles a graph into commands: lowers every step, packs values and scratch into arenas, merges what may run side by side,
+// compiles the pipelines. A run writes the inputs, submits one command buffer and reads the outputs.
+import { plan } from "../../graph/plan.ts";
 import { type BoundType, sizeOf } from "../../graph/shape.ts";
-import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
+import { type Graph, nodeName, type Tensor } from "../../graph/types.ts";
 import { nodeCost } from "../cost.ts";
 import {
   type CompileOptions,
@@ -15,15 +13,17 @@ import {
   type Program,
   RuntimeError,
 } from "../types.ts";
-import { type ArenaRequest, packArenas } from "./arena.ts";
-import { createRegion, type Region, WebGpuBuffer } from "./buffer.ts";
+import type { Region } from "./buffer.ts";
+import { buildCommands, type Command } from "./commands.ts";
 import type { GpuContext } from "./device.ts";
-import { link, type Place } from "./link.ts";
-import type { Binding, Bound, Dispatch, Emitter, GpuLowering, GpuNode, GpuTensor, Scratch } from "./lowering.ts";
-import { QUANTISED_BLOCK, storageBytes } from "./lowering.ts";
+import { inlineProducers } from "./inline.ts";
+import type { Place } from "./link.ts";
+import type { GpuTensor } from "./lowering.ts";
+import { type LocatedDispatch, mergeDispatches } from "./merge.ts";
 import type { PipelineCache } from "./pipelines.ts";
-import { timeDispatches } from "./profile.ts";
-import { lowerings } from "./table.ts";
+import { locate, OwnedBuffers, placeArenas, placeLeaves, placeTensor, typeIn } from "./places.ts";
+import { timeCommands } from "./profile.ts";
+import { lowerStep, type Step } from "./steps.ts";
 import type { Tuner } from "./tuner.ts";
 
 /** What programs of one runtime share. */
@@ -33,141 +33,79 @@ export interface Machine {
   readonly tuner: Tuner;
 }
 
-/** A dispatch ready to be encoded. */
-export interface Command {
-  readonly node: string;
-  readonly op: string;
-  readonly kernel: string;
-  readonly reason: string | undefined;
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
+/** Rows times tokens up to which a program is one of many small dispatches, worth merging. */
+const FEW_TOKENS = 8;
+
+/** @throws RuntimeError for ops without a kernel, kernels that do not compile, memory exhausted. */
+export async function compileProgram(graph: Graph, options: CompileOptions, machine: Machine): Promise<Program> {
+  const owned = new OwnedBuffers(machine.context);
+  try {
+    return await compile(graph, options, machine, owned);
+  } catch (error) {
+    owned.destroy();
+    throw error;
+  }
 }
 
-interface Step {
-  readonly node: Node;
-  readonly dispatches: Dispatch[];
-  readonly scratch: Scratch[];
-}
-
-const UNIFORM_ALIGNMENT = 256;
-
-export async function compileProgram(
-  graph: Graph,
+async function compile(
+  given: Graph,
   { bindings, buffers, poison = false }: CompileOptions,
-  machine: Machine,
+  { context, pipelines, tuner }: Machine,
+  owned: OwnedBuffers,
 ): Promise<Program> {
-  const { context, pipelines } = machine;
   const { device } = context;
+  const small = bindings.B * bindings.T <= FEW_TOKENS;
+  const graph = small ? inlineProducers(given) : given;
   const layout = plan(graph, bindings);
-  const typeOf = (tensor: Tensor): BoundType => {
-    const type = layout.types.get(tensor);
-    if (type === undefined) throw new RuntimeError(`${nodeName(tensor.node)} is not part of the program`);
-    return type;
-  };
-  const bufferOf = (name: string): WebGpuBuffer => {
-    const buffer = buffers.get(name);
-    if (!(buffer instanceof WebGpuBuffer)) throw new RuntimeError(`no buffer of this runtime is given for "${name}"`);
-    return buffer;
-  };
-  const owned: GPUBuffer[] = [];
-  const allocate = (bytes: number, label: string): Region => {
-    const region = createRegion(context, bytes, label);
-    owned.push(region.buffer);
-    return region;
-  };
+  const typeOf = (tensor: Tensor): BoundType => typeIn(layout, tensor);
+  // Scopes are a stack that other programs use too: this one is closed before anything is awaited.
   device.pushErrorScope("out-of-memory");
-  const leaves = placeLeaves(graph, typeOf, bufferOf, allocate, context);
-
+  const leaves = placeLeaves(graph, layout, buffers, owned, context);
   const tensors = new Map<GpuTensor, Tensor>();
   const proxyOf = (tensor: Tensor | undefined): GpuTensor | undefined => {
-    if (tensor === undefined || !layout.storage.has(tensor)) return undefined;
+    const stored = tensor && layout.storage.get(tensor);
+    if (tensor === undefined || stored === undefined) return undefined;
     const type = typeOf(tensor);
-    const place = layout.storage.get(tensor);
-    const storage = place?.kind === "leaf" ? (leaves.get(place.leaf)?.storage ?? type.dtype) : type.dtype;
+    const storage = stored.kind === "leaf" ? (leaves.get(stored.leaf)?.storage ?? type.dtype) : type.dtype;
     const proxy: GpuTensor = { kind: "tensor", ...type, storage };
     tensors.set(proxy, tensor);
     return proxy;
   };
-  const steps = layout.steps.map((node) => lowerStep(node, proxyOf, layout, bindings, machine));
-  const { regions, scratchRegions, arenaBytes, arenas } = placeArenas(layout, steps, context, allocate);
+  const steps = layout.steps.map((node) => lowerStep(node, proxyOf, layout, bindings, { context, tuner }));
+  const arenas = placeArenas(layout, steps, context, owned);
+  const outOfMemory = device.popErrorScope();
 
-  const placeOf = (tensor: Tensor): Place => {
-    const stored = layout.storage.get(tensor);
-    const bytes = storageBytes(typeOf(tensor).dtype, sizeOf(typeOf(tensor).shape));
-    const found = stored?.kind === "arena" ? regions[stored.request] : stored && leaves.get(stored.leaf);
-    if (found === undefined) throw new RuntimeError(`${nodeName(tensor.node)} has no storage`);
-    if ("storage" in found) return found as Place;
-    return { ...found, bytes, storage: typeOf(tensor).dtype };
+  const placeOf = (tensor: Tensor): Place => placeTensor(tensor, layout, leaves, arenas);
+  const ofProxy = (proxy: GpuTensor): Place => {
+    const tensor = tensors.get(proxy);
+    if (tensor === undefined) throw new RuntimeError("a kernel was given a tensor of another node");
+    return placeOf(tensor);
   };
-  const locate = (bound: Bound): Place => {
-    if (bound.kind === "tensor") {
-      const tensor = tensors.get(bound);
-      if (tensor === undefined) throw new RuntimeError("a kernel was given a tensor of another node");
-      return placeOf(tensor);
-    }
-    if (bound.kind === "scratch") {
-      const region = scratchRegions.get(bound);
-      if (region === undefined) throw new RuntimeError("a kernel was given the scratch of another node");
-      return { ...region, storage: "f32" };
-    }
-    const { scales, ...whole } = locate(bound.of);
-    const at = storageBytes(whole.storage, bound.first);
-    return {
-      ...whole,
-      offset: whole.offset + at,
-      bytes: storageBytes(whole.storage, bound.length),
-      scales: scales && {
-        ...scales,
-        offset: scales.offset + (4 * bound.first) / QUANTISED_BLOCK,
-        bytes: 4 * Math.ceil(bound.length / QUANTISED_BLOCK),
-      },
-    };
-  };
-
-  const prepared = steps.flatMap(({ node, dispatches }) =>
-    dispatches.map((dispatch) => ({ node, ...prepareDispatch(dispatch, locate, context, pipelines) })),
-  );
-  const uniforms = allocateUniforms(
-    prepared.map(({ uniformWords }) => uniformWords),
-    context,
-    owned,
-  );
-  const commands = await Promise.all(
-    prepared.map(async ({ node, dispatch, entries, pipeline: pending }, i): Promise<Command> => {
-      const { pipeline, layout: groupLayout } = await pending;
-      const resources = entries.map(({ buffer, offset, bytes }) => ({
-        buffer,
-        offset,
-        size: Math.ceil(bytes / 4) * 4,
-      }));
-      const uniform = uniforms[i];
-      const all = uniform === undefined ? resources : [...resources, uniform];
-      const group = device.createBindGroup({
-        label: dispatch.kernel,
-        layout: groupLayout,
-        entries: all.map((resource, binding) => ({ binding, resource })),
-      });
-      const [x, y = 1, z = 1] = dispatch.workgroups;
-      const { kernel, reason } = dispatch;
-      return { node: nodeName(node), op: node.op.name, kernel, reason, pipeline, group, x, y, z };
+  const located = steps.flatMap(({ dispatches }, step) =>
+    dispatches.map((dispatch): LocatedDispatch => {
+      const entries = Object.entries(dispatch.bindings);
+      return {
+        step,
+        dispatch,
+        bindings: entries.flatMap(([name, binding]) =>
+          binding === undefined ? [] : [[name, binding, locate(binding.tensor, ofProxy, arenas)] as const],
+        ),
+        absent: entries.flatMap(([name, binding]) => (binding === undefined ? [name] : [])),
+      };
     }),
   );
-  const exhausted = await device.popErrorScope();
+  const groups = small ? mergeDispatches(located, context, pipelines) : located.map((one) => [one]);
+  const commands = await buildCommands(groups, context, pipelines, owned);
+  const exhausted = await outOfMemory;
   if (exhausted !== null) {
-    for (const buffer of owned) buffer.destroy();
-    throw new RuntimeError(
-      `out of GPU memory: the program wants ${arenaBytes} bytes for values (${exhausted.message})`,
-    );
+    throw new RuntimeError(`out of GPU memory: the program wants ${arenas.bytes} bytes (${exhausted.message})`);
   }
   context.check();
 
   const copies = layout.copies.map(({ from, state }) => ({ from: placeOf(from), to: placeOf(state) }));
   const inputs = graph.inputs.map(({ name, tensor }) => ({ name, type: typeOf(tensor), place: placeOf(tensor) }));
   const outputs = placeOutputs(graph, typeOf, placeOf);
-  const staging = device.createBuffer({
+  const staging = owned.buffer({
     label: "outputs",
     size: Math.max(
       16,
@@ -175,9 +113,7 @@ export async function compileProgram(
     ),
     usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
   });
-  owned.push(staging);
   let freed = false;
-
   const enter = (values: Readonly<Record<string, HostArray>>): void => {
     if (freed) throw new RuntimeError("the program was freed");
     context.check();
@@ -185,29 +121,20 @@ export async function compileProgram(
       const data = checkArray(`input "${name}"`, type, values[name]);
       device.queue.writeBuffer(place.buffer, place.offset, data as HostArray & ArrayBufferView<ArrayBuffer>);
     }
-    if (poison) for (const arena of arenas) fillWithNaN(device, arena);
+    if (poison) for (const arena of arenas.arenas) fillWithNaN(device, arena);
   };
   const finish = (encoder: GPUCommandEncoder): void => {
     for (const { from, to } of copies)
       encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, Math.ceil(from.bytes / 4) * 4);
   };
+  const units = unitsOf(steps, commands);
   return {
     bindings,
-    arenaBytes,
+    arenaBytes: arenas.bytes,
     async run(values, wanted) {
       enter(values);
       const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      let current: GPUComputePipeline | undefined;
-      for (const command of commands) {
-        if (command.pipeline !== current) {
-          current = command.pipeline;
-          pass.setPipeline(current);
-        }
-        pass.setBindGroup(0, command.group);
-        pass.dispatchWorkgroups(command.x, command.y, command.z);
-      }
-      pass.end();
+      encode(encoder, commands);
       finish(encoder);
       const returned = wanted === undefined ? outputs : outputs.filter(({ name }) => wanted.includes(name));
       for (const { place, at, bytes } of returned)
@@ -230,185 +157,36 @@ export async function compileProgram(
     },
     async profile(values): Promise<readonly LaunchTime[]> {
       enter(values);
-      return timeDispatches(commands, context, finish);
+      const seconds = await timeCommands(commands, context, finish);
+      return commands.map(({ members }, i) => {
+        const [{ step }] = members as [LocatedDispatch];
+        const { node } = steps[step] as Step;
+        const kernel = members.map(({ dispatch }) => dispatch.kernel).join(" + ");
+        const explanation = units.findIndex((unit) => unit.commands.includes(i));
+        return { node: nodeName(node), op: node.op.name, kernel, seconds: seconds[i] ?? 0, explanation };
+      });
     },
-    explain: () => explain(steps, bindings),
+    explain: () => units.map((unit) => explain(unit, steps, commands, bindings)),
     free() {
       if (freed) return;
       freed = true;
-      for (const buffer of owned) buffer.destroy();
+      owned.destroy();
     },
   };
 }
 
-function lowerStep(
-  node: Node,
-  proxyOf: (tensor: Tensor | undefined) => GpuTensor | undefined,
-  layout: Plan,
-  bindings: CompileOptions["bindings"],
-  { context, tuner }: Machine,
-): Step {
-  const lower = (lowerings as Readonly<Record<string, GpuLowering<unknown>>>)[node.op.name];
-  if (lower === undefined)
-    throw new RuntimeError(`${nodeName(node)} can't run on the webgpu runtime: it has no kernel`);
-  const step: Step = { node, dispatches: [], scratch: [] };
-  const bound: GpuNode<unknown> = {
-    attributes: node.op.bind?.(node.attributes, bindings) ?? node.attributes,
-    inputs: node.inputs.map(proxyOf),
-    outputs: node.outputs.map((output) => (layout.storage.has(output) ? proxyOf(output) : undefined)),
-  };
-  const emit: Emitter = {
-    device: context.facts,
-    dispatch: (dispatch) => void step.dispatches.push(dispatch),
-    scratch(bytes) {
-      const scratch: Scratch = { kind: "scratch", bytes: Math.max(16, Math.ceil(bytes / 4) * 4) };
-      step.scratch.push(scratch);
-      return scratch;
-    },
-    inPlace(input, output) {
-      const [source, result] = [node.inputs[input], node.outputs[output]].map((t) => t && layout.storage.get(t));
-      if (source === undefined || result === undefined) return false;
-      if (source.kind === "leaf") return result.kind === "leaf" && result.leaf === source.leaf;
-      return result.kind === "arena" && result.request === source.request;
-    },
-    tuned: (key, candidates) => tuner.choose(`${node.op.name} ${key}`, candidates, node.op, bound),
-  };
-  lower(bound, emit);
-  return step;
-}
-
-/** Places of inputs and constants (buffers of the program) and of parameters and states (buffers of their owner). */
-function placeLeaves(
-  graph: Graph,
-  typeOf: (tensor: Tensor) => BoundType,
-  bufferOf: (name: string) => WebGpuBuffer,
-  allocate: (bytes: number, label: string) => Region,
-  { device }: GpuContext,
-): Map<Tensor, Place> {
-  const places = new Map<Tensor, Place>();
-  for (const node of graph.nodes) {
-    const [tensor] = node.outputs;
-    if (node.op.leaf === undefined || tensor === undefined) continue;
-    const type = typeOf(tensor);
-    const bytes = 4 * sizeOf(type.shape);
-    if (node.op.leaf === "input" || node.op.leaf === "constant") {
-      const region = allocate(bytes, node.op.leaf);
-      if (node.op.leaf === "constant") {
-        const { values } = node.attributes as ConstantAttributes;
-        const data = type.dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
-        device.queue.writeBuffer(region.buffer, 0, data);
-      }
-      places.set(tensor, { ...region, bytes: Math.max(4, bytes), storage: type.dtype });
-      continue;
+function encode(encoder: GPUCommandEncoder, commands: readonly Command[]): void {
+  const pass = encoder.beginComputePass();
+  let current: GPUComputePipeline | undefined;
+  for (const { pipeline, group, x, y, z } of commands) {
+    if (pipeline !== current) {
+      current = pipeline;
+      pass.setPipeline(pipeline);
     }
-    const name = leafName(node);
-    const buffer = bufferOf(name);
-    if (buffer.dtype !== type.dtype || sizeOf(buffer.shape) !== sizeOf(type.shape)) {
-      throw new RuntimeError(
-        `the buffer of "${name}" is [${buffer.shape.join(", ")}], the graph wants [${type.shape.join(", ")}]`,
-      );
-    }
-    const { region, storage, scales } = buffer;
-    const used = Math.max(4, storageBytes(storage, sizeOf(buffer.shape)));
-    places.set(tensor, { ...region, bytes: used, storage, scales });
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y, z);
   }
-  return places;
-}
-
-/** Room for all values and scratch. */
-function placeArenas(
-  layout: Plan,
-  steps: readonly Step[],
-  { maxBuffer }: GpuContext,
-  allocate: (bytes: number, label: string) => Region,
-) {
-  const requests: ArenaRequest[] = [...layout.requests];
-  const owners: Scratch[] = [];
-  for (const [index, step] of steps.entries()) {
-    for (const scratch of step.scratch) {
-      owners.push(scratch);
-      requests.push({ bytes: scratch.bytes, first: index, last: index });
-    }
-  }
-  const packing = packArenas(requests, UNIFORM_ALIGNMENT, maxBuffer);
-  const arenas = packing.sizes.map((size) => allocate(size, "arena"));
-  const regions = requests.map(({ bytes }, i): Region => {
-    const { arena, offset } = packing.places[i] ?? { arena: 0, offset: 0 };
-    const region = arenas[arena];
-    if (region === undefined) throw new RuntimeError("an arena is missing");
-    return { buffer: region.buffer, offset, bytes: Math.max(4, bytes) };
-  });
-  const scratchRegions = new Map(
-    owners.map((scratch, i) => [scratch, regions[layout.requests.length + i] as Region] as const),
-  );
-  const arenaBytes = packing.sizes.reduce((sum, size) => sum + size, 0);
-  return { regions, scratchRegions, arenaBytes, arenas };
-}
-
-function prepareDispatch(
-  dispatch: Dispatch,
-  locate: (bound: Bound) => Place,
-  context: GpuContext,
-  pipelines: PipelineCache,
-) {
-  const { kernel, constants = {}, uniforms = {}, bindings } = dispatch;
-  const present: [string, Binding, Place][] = [];
-  const absent: string[] = [];
-  for (const [name, binding] of Object.entries(bindings)) {
-    if (binding === undefined) absent.push(name);
-    else present.push([name, binding, locate(binding.tensor)]);
-  }
-  const linked = link(kernel, present, context.facts);
-  for (const { bytes } of linked.entries) {
-    if (bytes <= context.facts.maxBinding) continue;
-    throw new RuntimeError(`${kernel} binds ${bytes} bytes at once, this device allows ${context.facts.maxBinding}`);
-  }
-  const fields = [
-    ...Object.entries(uniforms).map(([name, value]) => ({ name, value })),
-    ...linked.bases.map(({ name, value }) => ({ name, value: value as number | { value: number; kind: "float" } })),
-  ];
-  const words = new Uint32Array(fields.length);
-  for (const [i, { value }] of fields.entries()) {
-    if (typeof value === "number") words[i] = value;
-    else new Float32Array(words.buffer, 4 * i, 1)[0] = value.value;
-  }
-  const file = dispatch.source === undefined ? `${kernel}.wgsl` : kernel;
-  const pipeline = pipelines.get({
-    file,
-    source: dispatch.source ?? pipelines.text(file),
-    constants,
-    uniforms: fields.map(({ name, value }) => ({ name, type: typeof value === "number" ? "u32" : "f32" })),
-    variables: linked.variables,
-    bindings: linked.bindings,
-    absent,
-    features: context.facts,
-  });
-  // It is awaited later, with the others.
-  pipeline.catch(() => {});
-  return { dispatch, entries: linked.entries, pipeline, uniformWords: words };
-}
-
-/** One buffer with every dispatch's uniforms. */
-function allocateUniforms(all: readonly Uint32Array[], { device }: GpuContext, owned: GPUBuffer[]) {
-  let size = 0;
-  const offsets = all.map((words) => {
-    const offset = size;
-    size += Math.ceil((4 * words.length) / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT;
-    return offset;
-  });
-  if (size === 0) return all.map(() => undefined);
-  const data = new Uint32Array(size / 4);
-  for (const [i, words] of all.entries()) data.set(words, (offsets[i] ?? 0) / 4);
-  const buffer = device.createBuffer({
-    label: "uniforms",
-    size,
-    usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-  });
-  owned.push(buffer);
-  device.queue.writeBuffer(buffer, 0, data);
-  return all.map((words, i) =>
-    words.length === 0 ? undefined : { buffer, offset: offsets[i] ?? 0, size: Math.ceil((4 * words.length) / 16) * 16 },
-  );
+  pass.end();
 }
 
 function placeOutputs(graph: Graph, typeOf: (tensor: Tensor) => BoundType, placeOf: (tensor: Tensor) => Place) {
@@ -429,9 +207,46 @@ function fillWithNaN({ queue }: GPUDevice, { buffer, offset, bytes }: Region): v
     queue.writeBuffer(buffer, offset + at, chunk, 0, Math.min(NAN_CHUNK, bytes - at) / 4);
 }
 
-function explain(steps: readonly Step[], bindings: CompileOptions["bindings"]): Explanation[] {
-  return steps.map(({ node, dispatches }) => ({
-    ...nodeCost(node, bindings),
-    kernels: dispatches.map(({ kernel, reason }) => (reason === undefined ? kernel : `${kernel} (${reason})`)),
-  }));
+/** Steps that share dispatches, and their dispatches: what can be told apart by time. */
+interface Unit {
+  readonly steps: number[];
+  readonly commands: number[];
+}
+
+function unitsOf(steps: readonly Step[], commands: readonly Command[]): Unit[] {
+  const unitOf = new Map<number, Unit>();
+  for (const [i] of steps.entries()) unitOf.set(i, { steps: [i], commands: [] });
+  for (const [i, { members }] of commands.entries()) {
+    const [first, ...others] = new Set(members.flatMap(({ step }) => unitOf.get(step) ?? []));
+    if (first === undefined) continue;
+    for (const other of others) {
+      first.steps.push(...other.steps);
+      first.commands.push(...other.commands);
+      for (const step of other.steps) unitOf.set(step, first);
+    }
+    first.commands.push(i);
+  }
+  return [...new Set(unitOf.values())].sort((a, b) => (a.commands[0] ?? 0) - (b.commands[0] ?? 0));
+}
+
+function explain(
+  unit: Unit,
+  steps: readonly Step[],
+  commands: readonly Command[],
+  bindings: CompileOptions["bindings"],
+): Explanation {
+  const nodes = unit.steps.flatMap((i) => steps[i]?.node ?? []);
+  const costs = nodes.map((node) => nodeCost(node, bindings));
+  const kernels = unit.commands.map((i) =>
+    (commands[i]?.members ?? [])
+      .map(({ dispatch: { kernel, reason } }) => (reason === undefined ? kernel : `${kernel} (${reason})`))
+      .join(" + "),
+  );
+  return {
+    node: costs.map(({ node }) => node).join(" + "),
+    op: [...new Set(nodes.map((node) => node.op.name))].join(" + "),
+    kernels,
+    flops: costs.reduce((sum, { flops }) => sum + flops, 0),
+    bytes: costs.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }

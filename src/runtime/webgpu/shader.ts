@@ -7,6 +7,7 @@
 // other bindings (WebGPU allows few bindings and no aliasing), and HAS_X says whether x is there at all.
 import type { FloatValue, Storage } from "./lowering.ts";
 import { QUANTISED_BLOCK } from "./lowering.ts";
+import { entryPoint, mergedMember } from "./merged-shader.ts";
 import { type Include, preprocess, type SourceLine } from "./preprocess.ts";
 
 /** A binding of a kernel, and the storage variable that holds it. */
@@ -28,16 +29,25 @@ export interface ShaderVariable {
   readonly width: 1 | 4;
 }
 
-export interface ShaderParts {
+/** One kernel of a shader: alone, or one of several that share a dispatch (merge.ts). */
+export interface ShaderMember {
   readonly file: string;
   readonly source: string;
   readonly constants: Readonly<Record<string, number | boolean | FloatValue>>;
-  /** Names and types of uniforms in the order of memory. */
+  /** Names of bindings that are there, as the kernel calls them, and of those that are not. */
+  readonly present: readonly string[];
+  readonly absent: readonly string[];
+  /** What its names start with in the shader; empty for a kernel alone. */
+  readonly prefix: string;
+}
+
+export interface ShaderParts {
+  readonly members: readonly ShaderMember[];
+  /** Names (prefix included) and types of uniforms in the order of memory. */
   readonly uniforms: readonly { readonly name: string; readonly type: "u32" | "f32" }[];
   readonly variables: readonly ShaderVariable[];
+  /** With prefixes in their names. */
   readonly bindings: readonly ShaderBinding[];
-  /** Names of bindings that are not there. */
-  readonly absent: readonly string[];
   readonly features: { readonly f16: boolean; readonly subgroups: boolean };
 }
 
@@ -54,26 +64,43 @@ function elementType({ storage, width }: ShaderVariable): string {
 }
 
 export function assembleShader(parts: ShaderParts, include: Include): Shader {
-  const { file, source, constants, bindings, absent } = parts;
+  const { members, features, bindings } = parts;
+  const enables = [
+    ...(features.f16 ? ["enable f16;"] : []),
+    ...(features.subgroups ? ["enable subgroups;", "diagnostic(off, subgroup_uniformity);"] : []),
+  ];
+  const generated = (texts: readonly string[]): SourceLine[] =>
+    texts.map((text) => ({ text, file: "generated", line: 0 }));
+  const [only] = members;
+  const bodies =
+    members.length === 1 && only !== undefined
+      ? memberLines(only, include).lines
+      : [...members.flatMap((member) => mergedMember(member, include)), ...generated(entryPoint(members, include))];
+  const lines = [
+    ...generated([...enables, ...variablesOf(parts), ...bindings.flatMap((b) => accessors(b, parts))]),
+    ...bodies,
+  ];
+  return { code: lines.map(({ text }) => text).join("\n"), lines };
+}
+
+/** Constants and text of a kernel, and the values that directives may ask for. */
+export function memberLines({ file, source, constants, present, absent }: ShaderMember, include: Include) {
   const known = new Map<string, number | boolean>();
-  const declarations: string[] = [];
+  const declarations: SourceLine[] = [];
   const declare = (name: string, value: number | boolean | FloatValue): void => {
-    if (typeof value === "boolean") declarations.push(`const ${name}: bool = ${value};`);
-    else if (typeof value === "number") declarations.push(`const ${name}: u32 = ${value}u;`);
-    else declarations.push(`const ${name}: f32 = ${floatLiteral(value.value)};`);
+    const [type, text] =
+      typeof value === "boolean"
+        ? ["bool", String(value)]
+        : typeof value === "number"
+          ? ["u32", `${value}u`]
+          : ["f32", floatLiteral(value.value)];
+    declarations.push({ text: `const ${name}: ${type} = ${text};`, file: "generated", line: 0 });
     known.set(name, typeof value === "object" ? value.value : value);
   };
   for (const [name, value] of Object.entries(constants)) declare(name, value);
-  for (const { name } of bindings) declare(`HAS_${name.toUpperCase()}`, true);
+  for (const name of present) declare(`HAS_${name.toUpperCase()}`, true);
   for (const name of absent) declare(`HAS_${name.toUpperCase()}`, false);
-  const body = preprocess(file, source, known, include);
-  const enables = [
-    ...(parts.features.f16 ? ["enable f16;"] : []),
-    ...(parts.features.subgroups ? ["enable subgroups;", "diagnostic(off, subgroup_uniformity);"] : []),
-  ];
-  const prelude = [...enables, ...declarations, ...variablesOf(parts), ...bindings.flatMap((b) => accessors(b, parts))];
-  const lines = [...prelude.map((text) => ({ text, file: "generated", line: 0 })), ...body];
-  return { code: lines.map(({ text }) => text).join("\n"), lines };
+  return { lines: [...declarations, ...preprocess(file, source, known, include)], known };
 }
 
 function floatLiteral(value: number): string {
