@@ -94,19 +94,23 @@ export interface Arenas {
   readonly bytes: number;
 }
 
-/** Room for all values and scratch; `steps` hold the scratch of each step of the plan. */
+/**
+ * Room for all values and scratch; `steps` hold the scratch of each step of the plan. Memory is not used again for `rest` steps after its
+ * last use, so that what comes later need not wait for it.
+ */
 export function placeArenas(
   layout: Plan,
   steps: readonly { readonly scratch: readonly Scratch[] }[],
   { maxBuffer }: GpuContext,
   owned: OwnedBuffers,
+  rest: number,
 ): Arenas {
-  const requests: ArenaRequest[] = [...layout.requests];
+  const requests: ArenaRequest[] = layout.requests.map((request) => ({ ...request, last: request.last + rest }));
   const owners: Scratch[] = [];
   for (const [index, step] of steps.entries()) {
     for (const scratch of step.scratch) {
       owners.push(scratch);
-      requests.push({ bytes: scratch.bytes, first: index, last: index });
+      requests.push({ bytes: scratch.bytes, first: index, last: index + rest });
     }
   }
   const packing = packArenas(requests, ALIGNMENT, maxBuffer);

@@ -36,6 +36,9 @@ export interface Machine {
 /** Rows times tokens up to which a program is one of many small dispatches, worth merging. */
 const FEW_TOKENS = 8;
 
+/** Steps for which a small program leaves memory alone: about a layer's. */
+const RESTING_STEPS = 32;
+
 /** @throws RuntimeError for ops without a kernel, kernels that do not compile, memory exhausted. */
 export async function compileProgram(graph: Graph, options: CompileOptions, machine: Machine): Promise<Program> {
   const owned = new OwnedBuffers(machine.context);
@@ -72,7 +75,7 @@ async function compile(
     return proxy;
   };
   const steps = layout.steps.map((node) => lowerStep(node, proxyOf, layout, bindings, { context, tuner }));
-  const arenas = placeArenas(layout, steps, context, owned);
+  const arenas = placeArenas(layout, steps, context, owned, small ? RESTING_STEPS : 0);
   const outOfMemory = device.popErrorScope();
 
   const placeOf = (tensor: Tensor): Place => placeTensor(tensor, layout, leaves, arenas);
