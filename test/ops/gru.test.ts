@@ -1,7 +1,7 @@
 // The gated recurrent unit.
 import { describe, expect, test } from "vitest";
 import { makeGraph } from "../../src/graph/graph.ts";
-import { input } from "../../src/graph/leaves.ts";
+import { input, state } from "../../src/graph/leaves.ts";
 import { GraphError } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/types.ts";
 import { gru } from "../../src/ops/gru/op.ts";
@@ -50,6 +50,26 @@ describe("gru", () => {
     });
   });
 
+  // What makes the GPU's kernels share out their work differently: several units a thread, rows that share weights, a dispatch per token.
+  test.each([
+    { batch: 1, tokens: 6, hidden: 260 },
+    { batch: 2, tokens: 6, hidden: 301 },
+    { batch: 67, tokens: 5, hidden: 9 },
+    { batch: 35, tokens: 5, hidden: 130 },
+    { batch: 6, tokens: 3, hidden: 33 },
+  ])("of [$batch, $tokens, $hidden] agrees with its reference on the GPU", async ({ batch, tokens, hidden }) => {
+    // Weights as they are drawn for training: larger ones make a chaotic system of many units, which amplifies every rounding.
+    const bound = 1 / Math.sqrt(hidden);
+    const inputs = sequences(hidden, { bias: true, state: true });
+    await checkOp({
+      inputs: { ...inputs, w: { shape: [3 * hidden, hidden], low: -bound, high: bound } },
+      bindings: { B: batch, T: tokens },
+      build,
+      finiteDifferences: false,
+      runtimes: ["webgpu/default"],
+    });
+  });
+
   test("takes a gradient from the final state alone, or from the outputs alone", async () => {
     for (const differentiated of [["hT"], ["y"]]) {
       await checkOp({
@@ -57,7 +77,7 @@ describe("gru", () => {
         bindings: { B: 3, T: 4 },
         build,
         differentiated,
-        runtimes: ["simd/2", "relaxed/1"],
+        runtimes: ["simd/2", "relaxed/1", "webgpu/default"],
       });
     }
   });
@@ -71,7 +91,7 @@ describe("gru", () => {
       },
       bindings: { B: 1, T: 4 },
       build,
-      runtimes: ["simd/1", "simd/2"],
+      runtimes: ["simd/1", "simd/2", "webgpu/default"],
     });
   });
 
@@ -139,7 +159,7 @@ describe("gru", () => {
     });
   });
 
-  test.each(["simd/1", "relaxed/2"] as const)("in chunks equals the whole, on %s", async (name) => {
+  test.each(["simd/1", "relaxed/2", "webgpu/default"] as const)("in chunks equals the whole, on %s", async (name) => {
     const [batch, hidden, tokens] = [3, 6, 20];
     const inputs = {
       x: input("x", ["B", "T", 3 * hidden]),
@@ -182,6 +202,49 @@ describe("gru", () => {
     }
     compare("final state", state, whole.hT, 1e-6);
   });
+
+  test.each([5, 150])(
+    "with %i units updates its state where it lies, as a run over all tokens does",
+    async (hidden) => {
+      const [batch, tokens] = [3, 9];
+      const draw = generator(6);
+      const values = (count: number): Float32Array => Float32Array.from({ length: count }, () => 2 * draw() - 1);
+      const x = values(batch * tokens * 3 * hidden);
+      const w = values(3 * hidden * hidden).map((value) => value / Math.sqrt(hidden));
+      const h0 = values(batch * hidden);
+      const runtime = await testRuntime("webgpu/default");
+      const run = async (sizes: readonly number[]) => {
+        const buffers = new Map([["h", runtime.buffer({ shape: [batch, hidden], dtype: "f32" }, h0)]]);
+        const y: number[][] = Array.from({ length: batch }, () => []);
+        let start = 0;
+        for (const size of sizes) {
+          const width = 3 * hidden;
+          const h = state("h", [batch, hidden]);
+          const result = gru(input("x", [batch, size, width]), input("w", [width, hidden]), { initialState: h });
+          const graph = makeGraph({
+            outputs: [{ name: "y", tensor: result.output }],
+            states: [{ name: "h", input: h, output: result.finalState }],
+          });
+          const program = await runtime.compile(graph, { bindings: { B: 1, T: 1, C: 0 }, buffers, poison: true });
+          const rows = Array.from({ length: batch }, (_, row) =>
+            Array.from(x.subarray((row * tokens + start) * width, (row * tokens + start + size) * width)),
+          );
+          const part = await program.run({ x: Float32Array.from(rows.flat()), w });
+          for (const [row, own] of y.entries()) {
+            own.push(...Array.from(part.y ?? []).slice(row * size * hidden, (row + 1) * size * hidden));
+          }
+          program.free();
+          start += size;
+        }
+        const final = await buffers.get("h")?.read();
+        return { y: y.flat(), final: Array.from(final ?? []) };
+      };
+      const whole = await run([tokens]);
+      const parts = await run([1, 1, 5, 2]);
+      compare("y", parts.y, whole.y, 1e-5);
+      compare("final state", parts.final, whole.final, 1e-5);
+    },
+  );
 
   test("splits hidden units over threads, a step at a time, where a step is large and rows are few or weights too large", () => {
     const kernels = (batch: number, threads: number, hidden: number): number => {

@@ -1,7 +1,7 @@
 // The ops of S4D on the GPU: sizes that make its kernels cut their work, which the cases of s4d.test.ts are too small for.
 import { describe, test } from "vitest";
 import { makeGraph } from "../../src/graph/graph.ts";
-import { input } from "../../src/graph/leaves.ts";
+import { input, state } from "../../src/graph/leaves.ts";
 import type { Tensor } from "../../src/graph/types.ts";
 import { diagonalScan } from "../../src/ops/diagonal-scan/op.ts";
 import { differentiate } from "../../src/ops/gradients.ts";
@@ -78,6 +78,43 @@ describe.each(methods)("with %s discretisation", (discretization) => {
       });
     }
   });
+});
+
+test.each(methods)("diagonal_scan updates its state where it lies, with %s", async (discretization) => {
+  const [channels, modes, tokens] = [3, 5, 340];
+  const given = parameters(channels, modes);
+  const draw = generator(8);
+  const values = (count: number): Float32Array => Float32Array.from({ length: count }, () => 2 * draw() - 1);
+  const u = values(tokens * channels);
+  const h0 = values(2 * channels * modes);
+  const runtime = await testRuntime("webgpu/default");
+  const run = async (sizes: readonly number[]) => {
+    const shape = [1, channels, modes, 2];
+    const buffers = new Map([["h", runtime.buffer({ shape, dtype: "f32" }, h0)]]);
+    const y: number[] = [];
+    for (const size of sizes) {
+      const inputs = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, input(name, value.shape)]));
+      const h = state("h", shape);
+      const options = { discretization, initialState: h };
+      const result = diagonalScan(input("u", [1, size, channels]), parametersOf(inputs), options);
+      const graph = makeGraph({
+        outputs: [{ name: "y", tensor: result.output }],
+        states: [{ name: "h", input: h, output: result.finalState }],
+      });
+      const program = await runtime.compile(graph, { bindings: { B: 1, T: 1, C: 0 }, buffers, poison: true });
+      const arrays = Object.fromEntries(
+        Object.entries(given).map(([name, value]) => [name, Float32Array.from(value.values)]),
+      );
+      const part = await program.run({ ...arrays, u: u.slice(y.length, y.length + size * channels) });
+      y.push(...Array.from(part.y ?? []));
+      program.free();
+    }
+    return { y, final: Array.from((await buffers.get("h")?.read()) ?? []) };
+  };
+  // One walk, runs side by side, and steps.
+  const [parts, whole] = [await run([1, 1, 38, 300]), await run([tokens])];
+  compare("y", parts.y, whole.y, 1e-5);
+  compare("final state", parts.final, whole.final, 1e-5);
 });
 
 const convolution = (inputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> => ({
