@@ -1,40 +1,18 @@
 // Every architecture file, as a running model: one token at a time equals the full pass, any chunking equals the whole,
 // states survive saving and loading, batch rows do not influence each other, and the planner packs tightly.
-import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { buildForward } from "../../src/blocks/model.ts";
 import { lowerBound, packArena, plan } from "../../src/graph/plan.ts";
-import { initialiseParameters } from "../../src/model/initialise.ts";
 import { createModel, type Model } from "../../src/model/model.ts";
 import { optimise } from "../../src/ops/passes/optimise.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadSpecFile } from "../../src/spec/node/files.ts";
-import type { ArchitectureSpec } from "../../src/spec/types.ts";
 import { buildGradients } from "../../src/train/step.ts";
 import { generator } from "../ops/harness.ts";
-
-const folder = fileURLToPath(new URL("../../architectures/", import.meta.url));
-const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
-const LENGTH = 37;
-
-/** S4D computes by FFT when it has no state and by recurrence when it has: the two agree to 1e-4. */
-const toleranceOf = (spec: ArchitectureSpec): number =>
-  spec.layers.some((layer) => layer.branches.some((b) => b.operator.type === "s4d")) ? 1e-4 : 2e-5;
-
-function closeTo(actual: Float32Array, expected: Float32Array, tolerance: number): void {
-  expect(actual.length).toBe(expected.length);
-  let worst = 0;
-  const scale = expected.reduce((m, x) => Math.max(m, Math.abs(x)), 1);
-  for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) / scale;
-    if (!(error <= worst)) worst = error;
-  }
-  expect(worst).toBeLessThanOrEqual(tolerance);
-}
+import { closeTo, files, folder, LENGTH, lively, toleranceOf } from "./lively.ts";
 
 let shared: Promise<Runtime> | undefined;
 const wasm = (): Promise<Runtime> => {
@@ -42,20 +20,6 @@ const wasm = (): Promise<Runtime> => {
   return shared;
 };
 afterAll(async () => (await shared)?.close());
-
-/** Initial weights, made larger than at the start of training so that every part matters. */
-function lively(spec: ArchitectureSpec): Map<string, Float32Array> {
-  const draw = generator(3);
-  const weights = initialiseParameters(buildForward(spec, { stateful: true }), 1);
-  for (const [name, values] of weights) {
-    if (/A_log|dt_|log_dt|A_imag/.test(name)) continue;
-    weights.set(
-      name,
-      values.map((value) => 3 * value + 0.1 * (draw() - 0.5)),
-    );
-  }
-  return weights;
-}
 
 describe.each(files)("%s", (file) => {
   const spec = loadSpecFile(folder + file);
