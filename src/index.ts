@@ -1,6 +1,8 @@
 // The library. Everything here runs in Node and in browsers; what needs files is in "hybraid/node".
 
 export { buildForward, buildLoss } from "./blocks/model.ts";
+export { type Batch, type BatchSource, evaluationBatches, textBatches } from "./data/batches.ts";
+export { Random } from "./data/random.ts";
 export { createTask, TASKS } from "./data/tasks/index.ts";
 export { byteTokenizer, huggingFaceTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export { makeGraph } from "./graph/graph.ts";
@@ -25,10 +27,14 @@ export {
 export { ModelState } from "./model/state.ts";
 export { differentiate } from "./ops/gradients.ts";
 export { optimise } from "./ops/passes/optimise.ts";
+export { type LinePlot, linePlot } from "./plot/line-plot.ts";
+export { formatNumber, type NumberFormat } from "./plot/ticks.ts";
 export { createRuntime, type Device, devices } from "./runtime/index.ts";
 export { type Buffer, type Program, type Runtime, RuntimeError } from "./runtime/types.ts";
-export { SpecError } from "./spec/diagnostic.ts";
+export { type Diagnostic, formatDiagnostics, SpecError } from "./spec/diagnostic.ts";
 export { checkSpec, defineSpec, loadSpec, stringifySpec } from "./spec/load.ts";
 export type { ArchitectureFile } from "./spec/types.generated.ts";
 export type { ArchitectureSpec } from "./spec/types.ts";
+export { smooth } from "./train/metrics.ts";
+export { learningRateFactor, type Schedule } from "./train/schedule.ts";
 export { DivergedError, Trainer, type TrainerOptions } from "./train/trainer.ts";

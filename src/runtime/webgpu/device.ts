@@ -62,14 +62,14 @@ export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promi
     throw new RuntimeError(
       wanted === "software"
         ? "there is no software GPU here (a Vulkan driver such as Mesa's lavapipe or SwiftShader is needed)"
-        : "there is no GPU that WebGPU can use here; allowed: --device wasm, or webgpu:software where a software driver is installed",
+        : "there is no GPU that WebGPU can use here; allowed: device wasm, or webgpu:software where a software driver is installed",
     );
   }
   const { info } = adapter;
   const name = [info.vendor, info.architecture, info.description].filter((part) => part !== "").join(" ") || "unnamed";
   if (wanted === "hardware" && info.isFallbackAdapter) {
     throw new RuntimeError(
-      `the only adapter is software (${name}); allowed: --device wasm, which is faster, or webgpu:software`,
+      `the only adapter is software (${name}); allowed: device wasm, which is faster, or webgpu:software`,
     );
   }
   const has = (feature: GPUFeatureName): boolean => adapter.features.has(feature);
