@@ -10,6 +10,7 @@ import {
   stackDiagram,
 } from "../../src/index.ts";
 import { FILE, type Reply, type Request } from "./protocol.ts";
+import type { StateSize } from "./session.ts";
 import { bundledText, presets } from "./texts.ts";
 
 type Kind = { new (): HTMLElement };
@@ -43,7 +44,14 @@ function put(id: string, content: string): void {
 /** Shows a message in a box of its own, or hides the box. */
 function complain(id: "diagnostics" | "failure", message: string): void {
   const box = at(id, HTMLElement);
-  box.textContent = message;
+  const lines = message.split("\n").map((text) => {
+    const line = document.createElement("div");
+    line.textContent = text;
+    // A caret stands under its character: only other lines may wrap.
+    line.className = /^ +\d* \| /.test(text) ? "excerpt" : "";
+    return line;
+  });
+  box.replaceChildren(...lines);
   box.hidden = message === "";
 }
 
@@ -58,9 +66,8 @@ function check(): boolean {
   try {
     const context = Math.min(numberIn("length") || 1, spec.positions?.max_length ?? Number.POSITIVE_INFINITY);
     const { parameters, contexts } = inspect(spec, { contexts: [context] });
-    put("parameters", whole(parameters.total));
-    put("state", whole(contexts[0]?.state.total ?? 0));
-    put("state-label", `state at ${whole(context)} tokens, bytes`);
+    const state = `${whole(contexts[0]?.state.total ?? 0)} bytes of state at ${whole(context)} tokens`;
+    put("sketch", `${whole(parameters.total)} parameters, ${state}`);
   } catch (error) {
     complain("diagnostics", error instanceof Error ? error.message : String(error));
   }
@@ -88,6 +95,11 @@ check();
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
 const ask = (request: Request): void => worker.postMessage(request);
+
+function putState({ stateBytes, position }: StateSize): void {
+  put("state", whole(stateBytes));
+  put("state-label", `state at ${whole(position)} tokens, bytes`);
+}
 
 /** Why there is only one thread, where that is so. */
 function isolation(description: string): string {
@@ -147,6 +159,7 @@ function show(reply: Reply): void {
     case "opened":
       put("runtime", reply.description + isolation(reply.description));
       put("parameters", whole(reply.parameters));
+      putState(reply);
       break;
     case "step":
       losses.push([reply.step, reply.loss]);
@@ -159,8 +172,7 @@ function show(reply: Reply): void {
       output.append(reply.text);
       break;
     case "written":
-      put("state", whole(reply.stateBytes));
-      put("state-label", `state at ${whole(reply.position)} tokens, bytes`);
+      putState(reply);
       put("written", `${whole(reply.tokens)} tokens, ${whole(reply.tokensPerSecond)} tokens/s`);
       break;
     case "error":
@@ -187,7 +199,7 @@ at("training", HTMLFormElement).onsubmit = (event) => {
   wantedSteps = numberIn("steps");
   setBusy(true);
   put("runtime", "Compiling …");
-  for (const id of ["step", "loss", "training-speed"]) put(id, "–");
+  for (const id of ["parameters", "step", "loss", "training-speed", "state"]) put(id, "–");
   draw();
   ask({
     kind: "train",

@@ -1,6 +1,6 @@
 // What the page and its worker tell each other.
 import type { Device } from "../../src/index.ts";
-import type { Settings, Step, Writing, Written } from "./session.ts";
+import type { Settings, StateSize, Step, Writing, Written } from "./session.ts";
 
 /** The architecture's name in messages about it. */
 export const FILE = "architecture.yaml";
@@ -18,7 +18,7 @@ export type Request =
 export type Reply =
   | { readonly kind: "gpu"; readonly device: Device; readonly description: string }
   | { readonly kind: "no-gpu"; readonly reason: string }
-  | { readonly kind: "opened"; readonly description: string; readonly parameters: number }
+  | ({ readonly kind: "opened"; readonly description: string; readonly parameters: number } & StateSize)
   | ({ readonly kind: "step" } & Step)
   | { readonly kind: "text"; readonly text: string }
   | ({ readonly kind: "written" } & Written)

@@ -41,15 +41,18 @@ export interface Writing {
   readonly seed: number;
 }
 
-export interface Written {
+/** What the model carries from token to token. */
+export interface StateSize {
+  readonly stateBytes: number;
+  /** Tokens that it has seen. */
+  readonly position: number;
+}
+
+export interface Written extends StateSize {
   /** Tokens generated. */
   readonly tokens: number;
   /** Of generation, the prompt left out. */
   readonly tokensPerSecond: number;
-  /** What the model carried from token to token at the end. */
-  readonly stateBytes: number;
-  /** Tokens that the state has seen. */
-  readonly position: number;
 }
 
 /** Steps over which the learning rate rises; it is constant then, so that training can go on for as long as one likes. */
@@ -86,11 +89,13 @@ function makeMeter(): (tokens: number) => number {
 export class Session {
   readonly runtime: Runtime;
   readonly #trainer: Trainer;
+  readonly #length: number;
   readonly #learningRate: number;
 
-  private constructor(runtime: Runtime, trainer: Trainer, learningRate: number) {
+  private constructor(runtime: Runtime, trainer: Trainer, { length, learningRate }: Settings) {
     this.runtime = runtime;
     this.#trainer = trainer;
+    this.#length = length;
     this.#learningRate = learningRate;
   }
 
@@ -98,7 +103,8 @@ export class Session {
    * Draws weights and compiles the training step.
    * @throws SpecError for a bad architecture, DataError for a text that is too short, RuntimeError where the device is not to be had.
    */
-  static async open({ architecture, text, device, batch, length, learningRate }: Settings): Promise<Session> {
+  static async open(settings: Settings): Promise<Session> {
+    const { architecture, text, device, batch, length } = settings;
     const spec = loadSpec(architecture, { file: FILE });
     const batches = textBatches(Uint8Array.from(byteTokenizer().encode(text)), {
       batch,
@@ -121,7 +127,7 @@ export class Session {
         checkpointing: false,
         seed: 0,
       });
-      return new Session(runtime, trainer, learningRate);
+      return new Session(runtime, trainer, settings);
     } catch (error) {
       await runtime.close();
       throw error;
@@ -130,6 +136,12 @@ export class Session {
 
   get parameters(): number {
     return this.#trainer.model.parameterCount;
+  }
+
+  /** For one sequence of the training's length. */
+  get stateSize(): StateSize {
+    const position = this.#length;
+    return { stateBytes: this.#trainer.model.createState(1, { context: position }).byteLength, position };
   }
 
   /** @throws DivergedError when the loss is not finite any more; the weights are then those of the step before. */

@@ -38,7 +38,8 @@ async function serve(request: Exclude<Request, { kind: "stop" }>): Promise<void>
       session = undefined;
       await old?.close();
       session = await Session.open(request.settings);
-      tell({ kind: "opened", description: session.runtime.description, parameters: session.parameters });
+      const { runtime, parameters, stateSize } = session;
+      tell({ kind: "opened", description: runtime.description, parameters, ...stateSize });
       return train(request.steps);
     }
     case "continue":

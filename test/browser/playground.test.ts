@@ -109,6 +109,7 @@ describe.skipIf(!hasBrowser)("the playground (its browser, @sparticuz/chromium, 
     expect(await shown("step")).toBe(`${STEPS} of ${STEPS}`);
     expect(await shownNumber("training-speed")).toBeGreaterThan(0);
     expect(await shown("runtime")).toMatch(runtime);
+    expect(await shown("sketch")).toContain(`${await shown("parameters")} parameters`);
     expect(await page.locator("#plot circle").count()).toBe(STEPS);
 
     await page.fill("#prompt", "The quick ");
@@ -153,12 +154,12 @@ describe.skipIf(!hasBrowser)("the playground (its browser, @sparticuz/chromium, 
 
   it("shows what is wrong with an architecture under the line, and the parameters of a right one", async () => {
     await open(server.url);
-    expect(await shown("parameters")).toBe("955,008");
+    expect(await shown("sketch")).toBe("955,008 parameters, 169,984 bytes of state at 256 tokens");
     expect(await page.locator("#diagnostics").isHidden()).toBe(true);
     await page.fill("#architecture", architecture.replace("type: mamba,", "type: mamab,"));
     const diagnostics = page.locator("#diagnostics");
     await diagnostics.waitFor({ state: "visible" });
-    expect(await diagnostics.textContent()).toBe(
+    expect(await diagnostics.innerText()).toBe(
       [
         'architecture.yaml:5:21  blocks.M.mixer.type: "mamab" is not a mixer; did you mean "mamba"?',
         "  5 |   M: {mixer: {type: mamab, d_state: 8}}",
