@@ -28,7 +28,7 @@ function chromiumFolder() {
   writeFileSync(
     join(draft, "fonts.conf"),
     `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
-<dir prefix="relative">fonts</dir><dir>/usr/share/fonts</dir><cachedir prefix="relative">fonts-cache</cachedir></fontconfig>`,
+<dir prefix="relative">fonts</dir><dir>/usr/share/fonts</dir><cachedir prefix="xdg">fonts</cachedir></fontconfig>`,
   );
   try {
     renameSync(draft, folder);
@@ -50,7 +50,12 @@ export function chromiumOptions() {
   const libraries = [join(folder, "lib"), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
   return {
     executablePath: join(folder, "chromium"),
-    env: { ...environment, LD_LIBRARY_PATH: libraries, FONTCONFIG_FILE: join(folder, "fonts.conf") },
+    env: {
+      ...environment,
+      LD_LIBRARY_PATH: libraries,
+      FONTCONFIG_FILE: join(folder, "fonts.conf"),
+      XDG_CACHE_HOME: join(folder, "cache"),
+    },
     args: [
       "--no-sandbox",
       "--enable-unsafe-webgpu",
