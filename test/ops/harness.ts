@@ -39,7 +39,7 @@ export interface OpCase {
   readonly tolerance?: { readonly outputs?: number; readonly gradients?: number };
   /** Compare the reference's gradients with finite differences; default true when the case has few elements. */
   readonly finiteDifferences?: boolean;
-  /** Runtimes to compare with the reference; default all of them. */
+  /** Runtimes to compare with the reference; default every one of the CPU, and those of the GPU in turns. */
   readonly runtimes?: readonly RuntimeName[];
 }
 
@@ -50,6 +50,12 @@ export type RuntimeName = WasmRuntimeName | GpuRuntimeName;
 export const wasmRuntimes: readonly WasmRuntimeName[] = ["simd/1", "simd/2", "relaxed/1", "relaxed/2"];
 export const gpuRuntimes: readonly GpuRuntimeName[] = ["webgpu/default", "webgpu/adapter"];
 export const allRuntimes: readonly RuntimeName[] = [...wasmRuntimes, ...gpuRuntimes];
+
+let gpuTurns = 0;
+/** The GPU's runtimes in turns: the software GPU takes long to compile kernels, and cases come in series of a kind. */
+export function nextGpuRuntime(): GpuRuntimeName {
+  return gpuRuntimes[gpuTurns++ % gpuRuntimes.length] ?? "webgpu/default";
+}
 
 const runtimes = new Map<RuntimeName, Promise<Runtime>>();
 
@@ -147,7 +153,7 @@ export async function checkOp(opCase: OpCase): Promise<void> {
       compare(`finite differences of ${name}`, analytic, numeric, 1e-5);
     }
   }
-  for (const runtimeName of opCase.runtimes ?? allRuntimes) {
+  for (const runtimeName of opCase.runtimes ?? [...wasmRuntimes, nextGpuRuntime()]) {
     const runtime = await testRuntime(runtimeName);
     const program = await runtime.compile(graph, { bindings, buffers: new Map(), poison: true });
     const arrays: Record<string, HostArray> = {};
