@@ -44,7 +44,11 @@ describe("hybraid bench refuses", () => {
   it.each([
     [["matmull"], 'error: matmull: neither a benchmark nor a file or folder; did you mean "matmul"?\n', 1],
     [["architectures/mamba.yaml", "--threads", "0"], /"0" is not a whole number of at least 1\./, 2],
-    [["architectures/mamba.yaml", "--device", "abacus"], /Allowed choices are auto, wasm, webgpu, webgpu:software, reference\./, 2],
+    [
+      ["architectures/mamba.yaml", "--device", "abacus"],
+      /Allowed choices are auto, wasm, webgpu, webgpu:software, reference\./,
+      2,
+    ],
   ])("%j", async (args, message, expected) => {
     const { stderr, code } = await bench(...args);
     if (typeof message === "string") expect(stderr).toBe(message);
