@@ -9,6 +9,8 @@ export type Device = (typeof devices)[number];
 export interface RuntimeOptions {
   /** Threads of the wasm runtime; default one per core. */
   readonly threads?: number | undefined;
+  /** webgpu: f16 keeps what layers hand to each other as halves, where the adapter has shader-f16. Default f32. */
+  readonly activations?: "f32" | "f16" | undefined;
 }
 
 /**
@@ -16,7 +18,10 @@ export interface RuntimeOptions {
  * for an adapter that computes on the CPU, which is for tests.
  * @throws RuntimeError where the device is not to be had, saying why.
  */
-export async function createRuntime(device: Device = "auto", { threads }: RuntimeOptions = {}): Promise<Runtime> {
+export async function createRuntime(
+  device: Device = "auto",
+  { threads, activations }: RuntimeOptions = {},
+): Promise<Runtime> {
   switch (device) {
     case "auto":
       return (await hardwareGpu()) ?? createWasmRuntime(threads === undefined ? {} : { threads });
@@ -25,7 +30,7 @@ export async function createRuntime(device: Device = "auto", { threads }: Runtim
     case "webgpu":
     case "webgpu:software": {
       const { createWebGpuRuntime } = await import("./webgpu/runtime.ts");
-      return createWebGpuRuntime({ adapter: device === "webgpu" ? "hardware" : "software" });
+      return createWebGpuRuntime({ adapter: device === "webgpu" ? "hardware" : "software", activations });
     }
     case "reference":
       return createReferenceRuntime();

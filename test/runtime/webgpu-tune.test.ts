@@ -28,6 +28,7 @@ function memory(kept = new Map<string, string>()): GpuHost {
 const machineOf = async (host: GpuHost): Promise<Machine> => ({
   context,
   pipelines,
+  activations: "f32",
   tuner: await Tuner.open(host, context.key),
 });
 

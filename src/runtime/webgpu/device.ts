@@ -10,6 +10,8 @@ export interface GpuOptions {
   readonly limits?: "adapter" | "default";
   /** Use subgroup operations where the adapter has them. Default true. */
   readonly subgroups?: boolean;
+  /** f16 keeps what layers hand to each other as halves, in programs without gradients. Default f32. */
+  readonly activations?: "f32" | "f16" | undefined;
   /** Use shader-f16 where the adapter has it. Default true. */
   readonly f16?: boolean;
   /** Measure kernels that can be launched in several ways, when a program is compiled that no earlier one has told about. Default false. */
@@ -86,16 +88,17 @@ export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promi
       limits === "default" ? {} : Object.fromEntries(wantedLimits.map((limit) => [limit, adapter.limits[limit]])),
   });
   let failure: RuntimeError | undefined;
+  let loss: RuntimeError | undefined;
   device.onuncapturederror = ({ error }) => {
     failure ??= new RuntimeError(
       error instanceof GPUOutOfMemoryError ? `out of GPU memory: ${error.message}` : `WebGPU: ${error.message}`,
     );
   };
   const lost = device.lost.then(({ reason, message }): never => {
-    failure = new RuntimeError(
+    loss = new RuntimeError(
       reason === "destroyed" ? "the runtime was closed" : `the GPU was lost: ${message || "the driver gave no reason"}`,
     );
-    throw failure;
+    throw loss;
   });
   // Whoever waits for work races with it; nobody waiting is no unhandled rejection.
   lost.catch(() => {});
@@ -121,11 +124,10 @@ export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promi
     maxBuffer: device.limits.maxBufferSize,
     timestamps,
     check() {
-      if (failure === undefined) return;
-      const thrown = failure;
       // A lost device stays lost; other errors are told once.
-      if (!thrown.message.startsWith("the ")) failure = undefined;
-      throw thrown;
+      const thrown = loss ?? failure;
+      failure = undefined;
+      if (thrown !== undefined) throw thrown;
     },
     lost,
   };

@@ -96,16 +96,20 @@ export interface Arenas {
 
 /**
  * Room for all values and scratch; `steps` hold the scratch of each step of the plan. Memory is not used again for `rest` steps after its
- * last use, so that what comes later need not wait for it.
+ * last use, so that what comes later need not wait for it; requests among `halves` hold f16.
  */
 export function placeArenas(
   layout: Plan,
   steps: readonly { readonly scratch: readonly Scratch[] }[],
   { maxBuffer }: GpuContext,
   owned: OwnedBuffers,
-  rest: number,
+  { rest, halves }: { readonly rest: number; readonly halves: ReadonlySet<number> },
 ): Arenas {
-  const requests: ArenaRequest[] = layout.requests.map((request) => ({ ...request, last: request.last + rest }));
+  const requests: ArenaRequest[] = layout.requests.map(({ bytes, first, last }, i) => ({
+    bytes: halves.has(i) ? storageBytes("f16", bytes / 4) : bytes,
+    first,
+    last: last + rest,
+  }));
   const owners: Scratch[] = [];
   for (const [index, step] of steps.entries()) {
     for (const scratch of step.scratch) {
@@ -134,6 +138,7 @@ export function placeTensor(
   layout: Plan,
   leaves: ReadonlyMap<Tensor, Place>,
   { regions }: Arenas,
+  halves: ReadonlySet<number>,
 ): Place {
   const stored = layout.storage.get(tensor);
   const { dtype, shape } = typeIn(layout, tensor);
@@ -143,7 +148,8 @@ export function placeTensor(
   }
   const region = stored?.kind === "arena" ? regions[stored.request] : undefined;
   if (region === undefined) throw new RuntimeError(`${nodeName(tensor.node)} has no storage`);
-  return { ...region, bytes: Math.max(4, storageBytes(dtype, sizeOf(shape))), storage: dtype };
+  const storage = stored?.kind === "arena" && halves.has(stored.request) ? "f16" : dtype;
+  return { ...region, bytes: Math.max(4, storageBytes(storage, sizeOf(shape))), storage };
 }
 
 /** What a kernel was given as a binding: a tensor (placed by `tensor`), scratch, or a part of either. */

@@ -13,12 +13,13 @@ import {
   type Program,
   RuntimeError,
 } from "../types.ts";
+import { halfRequests } from "./activations.ts";
 import type { Region } from "./buffer.ts";
 import { buildCommands, type Command } from "./commands.ts";
 import type { GpuContext } from "./device.ts";
 import { inlineProducers } from "./inline.ts";
 import type { Place } from "./link.ts";
-import type { GpuTensor } from "./lowering.ts";
+import type { GpuTensor, Storage } from "./lowering.ts";
 import { type LocatedDispatch, mergeDispatches } from "./merge.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import { locate, OwnedBuffers, placeArenas, placeLeaves, placeTensor, typeIn } from "./places.ts";
@@ -31,6 +32,8 @@ export interface Machine {
   readonly context: GpuContext;
   readonly pipelines: PipelineCache;
   readonly tuner: Tuner;
+  /** How values in flight are kept, where a program has no gradients. */
+  readonly activations: "f32" | "f16";
 }
 
 /** Rows times tokens up to which a program is one of many small dispatches, worth merging. */
@@ -53,7 +56,7 @@ export async function compileProgram(graph: Graph, options: CompileOptions, mach
 async function compile(
   given: Graph,
   { bindings, buffers, poison = false }: CompileOptions,
-  { context, pipelines, tuner }: Machine,
+  { context, pipelines, tuner, activations }: Machine,
   owned: OwnedBuffers,
 ): Promise<Program> {
   const { device } = context;
@@ -64,21 +67,24 @@ async function compile(
   // Scopes are a stack that other programs use too: this one is closed before anything is awaited.
   device.pushErrorScope("out-of-memory");
   const leaves = placeLeaves(graph, layout, buffers, owned, context);
+  const halves = activations === "f16" ? halfRequests(graph, layout) : new Set<number>();
+  const storageOf = (request: number, type: BoundType): Storage => (halves.has(request) ? "f16" : type.dtype);
   const tensors = new Map<GpuTensor, Tensor>();
   const proxyOf = (tensor: Tensor | undefined): GpuTensor | undefined => {
     const stored = tensor && layout.storage.get(tensor);
     if (tensor === undefined || stored === undefined) return undefined;
     const type = typeOf(tensor);
-    const storage = stored.kind === "leaf" ? (leaves.get(stored.leaf)?.storage ?? type.dtype) : type.dtype;
+    const storage =
+      stored.kind === "leaf" ? (leaves.get(stored.leaf)?.storage ?? type.dtype) : storageOf(stored.request, type);
     const proxy: GpuTensor = { kind: "tensor", ...type, storage };
     tensors.set(proxy, tensor);
     return proxy;
   };
   const steps = layout.steps.map((node) => lowerStep(node, proxyOf, layout, bindings, { context, tuner }));
-  const arenas = placeArenas(layout, steps, context, owned, small ? RESTING_STEPS : 0);
+  const arenas = placeArenas(layout, steps, context, owned, { rest: small ? RESTING_STEPS : 0, halves });
   const outOfMemory = device.popErrorScope();
 
-  const placeOf = (tensor: Tensor): Place => placeTensor(tensor, layout, leaves, arenas);
+  const placeOf = (tensor: Tensor): Place => placeTensor(tensor, layout, leaves, arenas, halves);
   const ofProxy = (proxy: GpuTensor): Place => {
     const tensor = tensors.get(proxy);
     if (tensor === undefined) throw new RuntimeError("a kernel was given a tensor of another node");

@@ -36,7 +36,7 @@ import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as transpose } from "../../ops/transpose/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
-export const lowerings: { readonly [K in Exclude<OpName, "reshape">]?: GpuLowering<AttributesOf<K>> } = {
+export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowering<AttributesOf<K>> } = {
   adamw,
   attention,
   attention_gradient,
