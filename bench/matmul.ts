@@ -19,7 +19,7 @@ function random(size: number): Float32Array {
 const a = bench.allocate(4096 * 1024);
 const b = bench.allocate(2048 * 1024);
 const out = bench.allocate(4096 * 1024);
-const scratch = bench.allocate(threads * 512 * (512 + 64));
+const scratch = bench.allocate(threads * (512 * 512 + 528 * 96));
 const weights = bench.allocate(50288 * 768);
 a.data.set(random(a.data.length));
 b.data.set(random(b.data.length));
@@ -35,7 +35,8 @@ interface Product {
 }
 
 const plain = ({ m, n, k, transposeA = false, transposeB = false }: Product, count = threads) => {
-  const stride = Math.min(k, 512) * (Math.min(512, 16 * Math.ceil(n / 16)) + (transposeA ? 64 : 0)) * 4;
+  const steps = Math.min(k, 512);
+  const stride = 4 * (steps * Math.min(512, 16 * Math.ceil(n / 16)) + (transposeA ? (steps + 16) * 96 : 0));
   const words = [
     a.address,
     b.address,

@@ -10,6 +10,7 @@ import { loadLanes, storeLanes } from "../common/lanes.as";
 import { exp2NonPositive, log, tanh } from "../common/math.as";
 import { fma } from "../common/simd.as";
 import { accumulate, copyRows, packPanel, packRows, scores16 } from "../common/tiles.as";
+import { touch } from "../common/touch.as";
 
 /** Score of a masked key; far below the first running maximum, so that its weight is exactly 0. */
 const MASKED: f32 = -1e30;
@@ -152,23 +153,6 @@ export function attention(args: usize, thread: i32, threads: i32): void {
     }
   }
 }
-
-/**
- * Brings memory into the cache at full speed. The loops over few rows do too much work per byte for the processor to look
- * far ahead, and its prefetcher stops at pages: without this they wait at every page.
- */
-function touch(from: usize, bytes: usize): void {
-  const end = from + bytes;
-  let a: i32 = 0;
-  let b: i32 = 0;
-  for (; from + 128 <= end; from += 128) {
-    a |= load<i32>(from);
-    b |= load<i32>(from, 64);
-  }
-  touched = a | b;
-}
-
-let touched: i32 = 0;
 
 /** Packs the queries of one head and tile, with the scale folded in, and resets their state. */
 function startHead(args: usize, b: i32, head: i32, firstRow: i32, rowCount: i32, firstPart: bool, panels: usize, state: usize): void {

@@ -1,6 +1,7 @@
 // The inner loops of every matrix product: c += a · panels, where `a` is rows contiguous in depth and `panels` is the
-// layout of panels.as.ts. The tile is 4 rows × 8 columns (8 accumulators, 2 loads and 4 broadcasts per step of k): with
-// 16 vector registers the larger ones spill in V8, and unrolling k halves the speed (docs/notes/matmul.md).
+// layout of panels.as.ts. Tiles are 6 rows × 8 columns with fused multiply-add, 4 × 8 without, then what is left of the
+// rows. 12 accumulators hide the latency of a multiply-add with slack, 8 only just; more registers than that spill in V8,
+// and unrolling k halves the speed (docs/notes/matmul.md).
 // Depth is summed in blocks of at most DEPTH_BLOCK, each from zero and in order of k, and the blocks are added in order,
 // whatever the tile: an element's bits do not depend on how many rows are computed with it, or by how many threads.
 import { fma } from "./simd.as";
@@ -96,6 +97,74 @@ function tile4x8(
   putRow8(c, c30, c31, addend, columns);
 }
 
+/**
+ * 6 rows × 8 columns: 12 accumulators, 2 panel registers and one broadcast are V8's 15 registers exactly. Fused build only:
+ * without fused multiply-add a product needs one more, and accumulators spill.
+ */
+function tile6x8(
+  a: usize, aStride: usize, panel: usize, depth: i32,
+  c: usize, cStride: usize, addend: usize, addendStride: usize, columns: i32,
+): void {
+  let a0 = a;
+  let a1 = a0 + aStride;
+  let a2 = a1 + aStride;
+  let a3 = a2 + aStride;
+  let a4 = a3 + aStride;
+  let a5 = a4 + aStride;
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
+  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
+  let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
+  const end = a0 + (depth << 2);
+  while (a0 < end) {
+    const b0 = v128.load(panel);
+    const b1 = v128.load(panel, 16);
+    const x0 = v128.load32_splat(a0);
+    c00 = fma(x0, b0, c00);
+    c01 = fma(x0, b1, c01);
+    const x1 = v128.load32_splat(a1);
+    c10 = fma(x1, b0, c10);
+    c11 = fma(x1, b1, c11);
+    const x2 = v128.load32_splat(a2);
+    c20 = fma(x2, b0, c20);
+    c21 = fma(x2, b1, c21);
+    const x3 = v128.load32_splat(a3);
+    c30 = fma(x3, b0, c30);
+    c31 = fma(x3, b1, c31);
+    const x4 = v128.load32_splat(a4);
+    c40 = fma(x4, b0, c40);
+    c41 = fma(x4, b1, c41);
+    const x5 = v128.load32_splat(a5);
+    c50 = fma(x5, b0, c50);
+    c51 = fma(x5, b1, c51);
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+    a4 += 4;
+    a5 += 4;
+    panel += 64;
+  }
+  putRow8(c, c00, c01, addend, columns);
+  c += cStride;
+  addend += addendStride;
+  putRow8(c, c10, c11, addend, columns);
+  c += cStride;
+  addend += addendStride;
+  putRow8(c, c20, c21, addend, columns);
+  c += cStride;
+  addend += addendStride;
+  putRow8(c, c30, c31, addend, columns);
+  c += cStride;
+  addend += addendStride;
+  putRow8(c, c40, c41, addend, columns);
+  c += cStride;
+  addend += addendStride;
+  putRow8(c, c50, c51, addend, columns);
+}
+
 /** 1 row × 16 columns: what is left of the rows, and decoding, where reading the weights is the limit. */
 function tile1x16(a: usize, panel: usize, depth: i32, c: usize, addend: usize, columns: i32): void {
   let c0 = f32x4.splat(0), c1 = f32x4.splat(0), c2 = f32x4.splat(0), c3 = f32x4.splat(0);
@@ -158,6 +227,17 @@ export function multiplyPanel(
   a: usize, aStride: usize, rows: i32, panel: usize, depth: i32,
   c: usize, cStride: usize, addend: usize, addendStride: usize, columns: i32,
 ): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    for (; rows >= 6; rows -= 6) {
+      tile6x8(a, aStride, panel, depth, c, cStride, addend, addendStride, columns);
+      if (columns > 8) {
+        tile6x8(a, aStride, panel + 32, depth, c + 32, cStride, addend ? addend + 32 : 0, addendStride, columns - 8);
+      }
+      a += 6 * aStride;
+      c += 6 * cStride;
+      addend += 6 * addendStride;
+    }
+  }
   for (; rows >= 4; rows -= 4) {
     tile4x8(a, aStride, panel, depth, c, cStride, addend, addendStride, columns);
     if (columns > 8) {
@@ -202,8 +282,8 @@ export function multiplySweep(
   }
 }
 
-/** Rows of `a` between two sweeps over the panels: with DEPTH_SWEEP they are 256 KiB of the level 2 cache. */
-const ROW_BLOCK: i32 = 64;
+/** Rows of `a` between two sweeps over the panels: with DEPTH_SWEEP they are 384 KiB of the level 2 cache. */
+const ROW_BLOCK: i32 = 96;
 const DEPTH_SWEEP: i32 = 1024;
 
 /**

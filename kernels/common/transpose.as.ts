@@ -1,9 +1,19 @@
 // Transposing a block of f32 through registers, four by four.
 
-/** target[c * rows + r] = source[r * stride + c] for r < rows, c < columns; `stride` in floats, target contiguous. */
-export function transposeBlock(source: usize, stride: i32, rows: i32, columns: i32, target: usize): void {
-  const step = <usize>stride << 2;
-  const out = <usize>rows << 2;
+/** Rows transposed at a time: what is written are whole cache lines, what is read is still in the level 1 cache. */
+const STRIP: i32 = 16;
+
+/**
+ * target[c][r] = source[r][c] for r < rows, c < columns; rows of the source are `step` bytes apart, those of the target
+ * `out` bytes. The source is read in the order of memory, as far as its rows reach.
+ */
+export function transposeBlock(source: usize, step: usize, rows: i32, columns: i32, target: usize, out: usize): void {
+  for (let row = 0; row < rows; row += STRIP) {
+    transposeStrip(source + <usize>row * step, step, min(STRIP, rows - row), columns, target + (row << 2), out);
+  }
+}
+
+function transposeStrip(source: usize, step: usize, rows: i32, columns: i32, target: usize, out: usize): void {
   let c = 0;
   for (; c + 4 <= columns; c += 4) {
     let from = source + (c << 2);

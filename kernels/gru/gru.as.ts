@@ -215,7 +215,7 @@ export function gru_transpose(args: usize, thread: i32, threads: i32): void {
   const start = shareStart(hidden, thread, threads);
   const end = shareStart(hidden, thread + 1, threads);
   const target = pointer(args, 1) + ((<usize>start * 3 * hidden) << 2);
-  transposeBlock(pointer(args, 0) + (start << 2), hidden, 3 * hidden, end - start, target);
+  transposeBlock(pointer(args, 0) + (start << 2), <usize>hidden << 2, 3 * hidden, end - start, target, 3 * <usize>hidden << 2);
 }
 
 /** Four units of one row, backwards: `total` is the gradient of h after this token but for dy. */

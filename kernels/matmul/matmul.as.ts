@@ -2,19 +2,24 @@
 // args: [a, b, bias, out, scratch, batch, M, N, K, transposeA, transposeB, bStride, scratchStride]
 //   a [batch, M, K], or [batch, K, M] when transposeA; b [K, N], or [N, K] when transposeB, the z-th one z * bStride
 //   floats further (0: all share it); bias [N] or address 0; out [batch, M, N]; scratch: scratchStride bytes a
-//   thread, min(K, 512) * (min(N, 512) rounded up to 16, + 64 when transposeA) * 4 (src/ops/matmul/wasm.ts).
+//   thread, 4 * (min(K, 512) * (min(N, 512) rounded up to 16) + (transposeA: 96 * (min(K, 512) + 16)))
+//   (src/ops/matmul/wasm.ts).
 // Threads split the rows or the columns of the result, whichever costs less, and each packs the blocks of b (and of a
 // transposed a) that it needs into its own scratch: no barrier, and the same bits for every split (common/gemm.as.ts).
 import { integer, pointer, shareStart } from "../common/args.as";
 import { multiplySweep } from "../common/gemm.as";
 import { packFromColumns, packFromRows } from "../common/panels.as";
+import { touchRows } from "../common/touch.as";
 import { transposeBlock } from "../common/transpose.as";
 
 /** Block of b packed at a time, in columns and depth: at most 1 MiB. */
 const COLUMN_BLOCK: i32 = 512;
 const DEPTH_SWEEP: i32 = 512;
-/** Rows of a multiplied with it in one sweep: 128 KiB of the level 2 cache. */
-const ROW_BLOCK: i32 = 64;
+/** Rows of a multiplied with it in one sweep (16 tiles of 6): 192 KiB of the level 2 cache. */
+const ROW_BLOCK: i32 = 96;
+
+/** Rows of b packed at a time. */
+const STRIP: i32 = 8;
 
 export function matmul(args: usize, thread: i32, threads: i32): void {
   const batch = integer(args, 5);
@@ -76,9 +81,12 @@ function multiplyRange(
         let blockA = a + (<usize>row * <usize>depth + k << 2);
         let strideA = <usize>depth << 2;
         if (transposeA) {
-          transposeBlock(a + (<usize>k * <usize>rows + row << 2), rows, steps, height, packedA);
           blockA = packedA;
-          strideA = <usize>steps << 2;
+          // A cache line more than the depth, lest rows 2 KiB apart share their places in the level 1 cache.
+          strideA = <usize>steps + 16 << 2;
+          transposeBlock(a + (<usize>k * <usize>rows + row << 2), <usize>rows << 2, steps, height, packedA, strideA);
+        } else if (column == firstColumn) {
+          touchRows(blockA, strideA, height, <usize>steps << 2);
         }
         multiplySweep(
           blockA, strideA, height, scratch, steps, steps, k == 0, bias ? bias + (column << 2) : 0,
@@ -93,10 +101,19 @@ function multiplyRange(
 function packBlock(
   b: usize, transposeB: bool, columns: i32, depth: i32, column: i32, width: i32, k: i32, steps: i32, target: usize,
 ): void {
-  for (let j = 0; j < width; j += 16) {
-    const count = min(16, width - j);
-    const panel = target + (<usize>j * <usize>steps << 2);
-    if (transposeB) packFromRows(b + (<usize>(column + j) * <usize>depth + k << 2), depth, count, steps, panel);
-    else packFromColumns(b + (<usize>k * <usize>columns + column + j << 2), columns, count, steps, panel);
+  if (transposeB) {
+    for (let j = 0; j < width; j += 16) {
+      const panel = target + (<usize>j * <usize>steps << 2);
+      packFromRows(b + (<usize>(column + j) * <usize>depth + k << 2), depth, min(16, width - j), steps, panel);
+    }
+    return;
+  }
+  // All panels advance together, so that b is read in the order of memory.
+  for (let step = 0; step < steps; step += STRIP) {
+    const strip = min(STRIP, steps - step);
+    const source = b + (<usize>(k + step) * <usize>columns + column << 2);
+    for (let j = 0; j < width; j += 16) {
+      packFromColumns(source + (j << 2), columns, min(16, width - j), strip, target + (<usize>j * <usize>steps + (step << 4) << 2));
+    }
   }
 }

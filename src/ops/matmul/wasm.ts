@@ -19,11 +19,13 @@ export interface PlainProduct {
   readonly shared: boolean;
 }
 
-/** Emits kernel `matmul` with the scratch that its blocks of 512 × 512 of b and 512 × 64 of a transposed a need. */
+/** Emits kernel `matmul` with the scratch that its blocks of 512 × 512 of b and 512 × 96 of a transposed a need. */
 export function emitProduct(product: PlainProduct, emit: Emitter): void {
   const { a, b, bias, out, batch, m, n, k, transposeA, transposeB, shared } = product;
-  const packedWidth = Math.min(16 * Math.ceil(n / 16), 512) + (transposeA ? 64 : 0);
-  const scratchStride = Math.min(k, 512) * packedWidth * 4;
+  const depth = Math.min(k, 512);
+  const packedB = depth * Math.min(16 * Math.ceil(n / 16), 512);
+  const packedA = transposeA ? (depth + 16) * 96 : 0;
+  const scratchStride = 4 * (packedB + packedA);
   const words: Word[] = [a, b, bias, out, emit.scratch(scratchStride * emit.threads), batch, m, n, k];
   words.push(transposeA ? 1 : 0, transposeB ? 1 : 0, shared ? 0 : n * k, scratchStride);
   emit.command("matmul", words);
