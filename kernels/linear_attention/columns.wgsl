@@ -1,170 +1,188 @@
-// Some columns of one head's state in workgroup memory, for kernels that go from chunk to chunk of LENGTH = 32 tokens: the tile
-// holds PADDED rows of keys and LENGTH rows of tokens, COLUMNS wide. Products are of a slab of 32 x 32 numbers with 32 rows
-// of the tile; each of the TEAM threads has ROWS rows of the result and four columns.
+// For kernels that go from chunk to chunk of LENGTH = 32 tokens with a value column of the state per thread: it is private, and
+// what all columns need of q, k and pairs is staged as a slab of 64 x 16 numbers that every thread reads at the same place (a
+// broadcast). Products need no exchange between threads, and an element of the state serves the 16 tokens of a half at a time.
+// Loops over keys and tokens stay loops: only the 4 quads of a half are unrolled, which keeps code and registers few.
 #include "linear_attention/heads.wgsl"
 const LENGTH = 32u;
-const QUADS = COLUMNS / 4u;
-const TEAM = LENGTH / ROWS * QUADS;
-const TOKENS = PADDED * QUADS;
-const BLOCKS = (VALUES + COLUMNS - 1u) / COLUMNS;
-#if ROWS == 2
-alias R = vec2<f32>;
-#else
-alias R = f32;
-#endif
-const STRIDE = LENGTH / ROWS + 1u;
+const DEPTH = 64u;
+const STRIDE = 5u;
 
-var<workgroup> tile: array<vec4<f32>, (PADDED + LENGTH) * QUADS>;
-var<workgroup> slab: array<R, LENGTH * STRIDE>;
+/// Numbers of 16 of the 32 tokens of a chunk in this thread's column.
+alias Half = array<vec4<f32>, 4>;
 
-/// A chunk of a head and this thread's place in the results: rows from `row`, columns from `column`.
-struct Place { b: u32, h: u32, first: u32, end: u32, chunk: u32, thread: u32, row: u32, quad: u32, column: u32 }
+var<workgroup> slab: array<vec4<f32>, DEPTH * STRIDE>;
+/// Tokens of each thread's column where they are indexed, [8 quads][COLUMNS]: no other thread reads them, so no barriers.
+var<workgroup> lines: array<vec4<f32>, 8u * COLUMNS>;
+var<private> state: array<f32, KEY_SLOTS>;
 
-alias Rows = array<vec4<f32>, ROWS>;
+/// A chunk of a head, and this thread's column of values.
+struct Place { b: u32, h: u32, first: u32, end: u32, chunk: u32, thread: u32, column: u32 }
 
-/// Slab rows times the 32 tile rows from `base` (in quads) on.
-fn product(base: u32, place: Place) -> Rows {
-  var sum = Rows();
-  for (var s = 0u; s < LENGTH; s++) {
-    let x = slab[s * STRIDE + place.row / ROWS];
-    let y = tile[base + s * QUADS + place.quad];
-#if ROWS == 2
-    sum[0] += x.x * y;
-    sum[1] += x.y * y;
-#else
-    sum[0] += x * y;
-#endif
-  }
-  return sum;
-}
-
-/// Row `row` of the tile's tokens (or keys, from base 0) becomes `value`.
-fn set_rows(base: u32, place: Place, value: Rows) {
-#for r in 0..ROWS
-  tile[base + (place.row + $r) * QUADS + place.quad] = value[$r];
-#endfor
-}
-
+#if DECAY
+/// What is left, at the end of token t, of the state before the chunk.
 fn grow_of(place: Place, t: u32, key: u32) -> f32 {
 #if DECAY == 2
-  return grow_load(head_row(place.b, t, place.h) * KEYS + key);
-#elif DECAY == 1
-  return grow_load(head_row(place.b, t, place.h));
+  return grow_load(head_row(place.b, t, place.h) * uniforms.keys + key);
 #else
-  return 1.0;
+  return grow_load(head_row(place.b, t, place.h));
 #endif
 }
 
+/// What is left of token t at the end of the chunk.
 fn fade_of(place: Place, t: u32, key: u32) -> f32 {
 #if DECAY == 2
-  return fade_load(head_row(place.b, t, place.h) * KEYS + key);
-#elif DECAY == 1
+  return fade_load(head_row(place.b, t, place.h) * uniforms.keys + key);
+#else
   return fade_load(head_row(place.b, t, place.h));
-#else
-  return 1.0;
 #endif
 }
+#endif
 
-/// k of token t, times what is left of the state before the chunk (`growing`) or what is left of the token at its end.
-fn key_of(place: Place, t: u32, key: u32, growing: bool) -> f32 {
-  if (t >= place.end || key >= KEYS) {
-    return 0.0;
-  }
-  let k = k_load(key_row(place.b, t, place.h) * KEYS + key);
-  if (growing) {
-    return k * grow_of(place, t, key);
-  }
-  return k * fade_of(place, t, key);
-}
+/// What of q and k is staged: queries of a reader and keys as they meet the state before the chunk,
+/// and keys as they write the state after it.
+const KEYS_READING = READERS;
+const KEYS_WRITING = READERS + 1u;
 
+fn element(place: Place, which: u32, t: u32, key: u32) -> f32 {
 #if HAS_Q
-fn query_of(place: Place, t: u32, key: u32, reader: u32) -> f32 {
-  if (t >= place.end || key >= KEYS) {
-    return 0.0;
-  }
-  return q_load(query_row(place.b, t, place.h * READERS + reader) * KEYS + key) * grow_of(place, t, key);
-}
-
-/// Rows of the slab are keys from key0 on, its columns tokens.
-fn stage_queries_by_key(place: Place, key0: u32, reader: u32) {
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let key = key0 + n % LENGTH;
-    let t = place.first + n / LENGTH * ROWS;
-#if ROWS == 2
-    slab[n % LENGTH * STRIDE + n / LENGTH] = R(query_of(place, t, key, reader), query_of(place, t + 1u, key, reader));
-#else
-    slab[n % LENGTH * STRIDE + n / LENGTH] = query_of(place, t, key, reader);
-#endif
-  }
-}
-
-/// Rows of the slab are tokens, its columns keys from key0 on.
-fn stage_queries_by_token(place: Place, key0: u32, reader: u32) {
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let t = place.first + n / (LENGTH / ROWS);
-    let key = key0 + n % (LENGTH / ROWS) * ROWS;
-#if ROWS == 2
-    slab[n / (LENGTH / ROWS) * STRIDE + n % (LENGTH / ROWS)] =
-      R(query_of(place, t, key, reader), query_of(place, t, key + 1u, reader));
-#else
-    slab[n / LENGTH * STRIDE + n % LENGTH] = query_of(place, t, key, reader);
-#endif
-  }
-}
-#endif
-
-fn stage_keys_by_key(place: Place, key0: u32, growing: bool) {
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let key = key0 + n % LENGTH;
-    let t = place.first + n / LENGTH * ROWS;
-#if ROWS == 2
-    slab[n % LENGTH * STRIDE + n / LENGTH] = R(key_of(place, t, key, growing), key_of(place, t + 1u, key, growing));
-#else
-    slab[n % LENGTH * STRIDE + n / LENGTH] = key_of(place, t, key, growing);
-#endif
-  }
-}
-
-fn stage_keys_by_token(place: Place, key0: u32, growing: bool) {
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let t = place.first + n / (LENGTH / ROWS);
-    let key = key0 + n % (LENGTH / ROWS) * ROWS;
-#if ROWS == 2
-    slab[n / (LENGTH / ROWS) * STRIDE + n % (LENGTH / ROWS)] =
-      R(key_of(place, t, key, growing), key_of(place, t, key + 1u, growing));
-#else
-    slab[n / LENGTH * STRIDE + n % LENGTH] = key_of(place, t, key, growing);
-#endif
-  }
-}
-
-#if HAS_V
-/// Four columns of v, zero outside.
-fn values_of(place: Place, t: u32) -> vec4<f32> {
-  var value = vec4<f32>(0.0);
-  if (t < place.end) {
-    let at = head_row(place.b, t, place.h) * VALUES + place.column;
-#for c in 0..4
-    if (place.column + $c < VALUES) {
-      value[$c] = v_load(at + $c);
-    }
-#endfor
-  }
-  return value;
-}
-#endif
-
-/// What is left at the end of the chunk of the state before it.
-fn total_of(place: Place, key: u32) -> f32 {
+  if (which < READERS) {
+    let x = q_load(query_row(place.b, t, place.h * READERS + which) * uniforms.keys + key);
 #if DECAY
-  if (key >= KEYS) {
-    return 0.0;
+    return x * grow_of(place, t, key);
+#else
+    return x;
+#endif
   }
 #endif
-  return grow_of(place, place.end - 1u, key);
+  let x = k_load(key_row(place.b, t, place.h) * uniforms.keys + key);
+#if DECAY
+  if (which == KEYS_READING) {
+    return x * grow_of(place, t, key);
+  }
+  return x * fade_of(place, t, key);
+#else
+  return x;
+#endif
 }
 
-/// First element of row `key` of this head's state number `index` of [index, HEADS, KEYS, VALUES].
-fn state_at(index: u32, place: Place, key: u32) -> u32 {
-  return ((index * HEADS + place.h) * KEYS + key) * VALUES + place.column;
+/// The slab becomes rows `which`, [DEPTH keys][16 tokens of the half].
+fn stage_rows(place: Place, which: u32, half: u32, key0: u32) {
+  workgroupBarrier();
+  for (var n = place.thread; n < DEPTH * 4u; n += COLUMNS) {
+    let key = key0 + n % DEPTH;
+    let t = place.first + half * 16u + n / DEPTH * 4u;
+    var quad = vec4<f32>(0.0);
+    if (key < uniforms.keys) {
+      for (var c = 0u; c < min(4u, max(t, place.end) - t); c++) {
+        quad[c] = element(place, which, t + c, key);
+      }
+    }
+    slab[n % DEPTH * STRIDE + n / DEPTH] = quad;
+  }
+  workgroupBarrier();
 }
+
+/// Adds rows `which` of the half's tokens times the state's column.
+fn add_rows_by_state(place: Place, which: u32, half: u32, sum: ptr<function, Half>) {
+  for (var key0 = 0u; key0 < uniforms.keys; key0 += DEPTH) {
+    stage_rows(place, which, half, key0);
+    let keys = min(DEPTH, uniforms.keys - key0);
+    for (var key = 0u; key < keys; key++) {
+      let x = state[key0 + key];
+#for n in 0..4
+      (*sum)[$n] += slab[key * STRIDE + $n] * x;
+#endfor
+    }
+  }
+}
+
+/// state += factor * (rows `which`)^T lines, after state *= what is left at the chunk's end, if `decays`.
+fn add_to_state(place: Place, which: u32, factor: f32, decays: bool) {
+  for (var half = 0u; half < 2u; half++) {
+    var left = 1.0;
+#if DECAY == 1
+    if (decays && half == 0u) {
+      left = grow_of(place, place.end - 1u, 0u);
+    }
+#endif
+    let x = half_of_lines(place, half);
+    for (var key0 = 0u; key0 < uniforms.keys; key0 += DEPTH) {
+      stage_rows(place, which, half, key0);
+      let keys = min(DEPTH, uniforms.keys - key0);
+      for (var key = 0u; key < keys; key++) {
+#if DECAY == 2
+        if (decays && half == 0u) {
+          left = grow_of(place, place.end - 1u, key0 + key);
+        }
+#endif
+        var sum = vec4<f32>(0.0);
+#for n in 0..4
+        sum += slab[key * STRIDE + $n] * x[$n];
+#endfor
+        state[key0 + key] = left * state[key0 + key] + factor * dot(sum, vec4<f32>(1.0));
+      }
+    }
+  }
+}
+
+/// What `lines` hold of this thread's column in the half.
+fn half_of_lines(place: Place, half: u32) -> Half {
+  var x: Half;
+#for n in 0..4
+  x[$n] = lines[(half * 4u + $n) * COLUMNS + place.thread];
+#endfor
+  return x;
+}
+
+fn into_lines(place: Place, half: u32, x: Half) {
+#for n in 0..4
+  lines[(half * 4u + $n) * COLUMNS + place.thread] = x[$n];
+#endfor
+}
+
+/// Token n of the chunk in this thread's line.
+fn of_line(place: Place, n: u32) -> f32 {
+  return lines[n / 4u * COLUMNS + place.thread][n % 4u];
+}
+
+/// First element of this column in state number `index` of [index, heads, keys, values].
+fn state_at(index: u32, place: Place) -> u32 {
+  return (index * uniforms.heads + place.h) * uniforms.keys * uniforms.values + place.column;
+}
+
+/// Workgroup `group` of (b, segment, head, block of columns): its place before the first chunk.
+fn place_of(group: u32, segments: u32, thread: u32) -> Place {
+  var place: Place;
+  place.b = group / uniforms.blocks / uniforms.heads / segments;
+  place.h = group / uniforms.blocks % uniforms.heads;
+  place.thread = thread;
+  place.column = group % uniforms.blocks * COLUMNS + thread;
+  return place;
+}
+
+fn enter_chunk(place: ptr<function, Place>, chunk: u32) {
+  (*place).chunk = (*place).b * uniforms.chunks + chunk;
+  (*place).first = chunk * LENGTH;
+  (*place).end = min((*place).first + LENGTH, uniforms.time);
+}
+
+/// Tokens of the chunk in this thread's column, none outside the columns.
+fn live_tokens(place: Place) -> u32 {
+  return select(0u, place.end - place.first, place.column < uniforms.values);
+}
+
+/// Element of [B, T, heads, values] for token number n of the chunk in this thread's column.
+fn value_at(place: Place, n: u32) -> u32 {
+  return head_row(place.b, place.first + n, place.h) * uniforms.values + place.column;
+}
+
+#if DELTA
+/// Write strengths of the chunk's tokens n ... n + 3, 0 behind the last.
+fn betas_of(place: Place, n: u32) -> vec4<f32> {
+  var beta = vec4<f32>(0.0);
+  for (var c = 0u; c < min(4u, max(place.end - place.first, n) - n); c++) {
+    beta[c] = beta_load(head_row(place.b, place.first + n + c, place.h));
+  }
+  return beta;
+}
+#endif

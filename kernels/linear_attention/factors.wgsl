@@ -1,12 +1,11 @@
 // What decays leave within chunks of LENGTH tokens: grow[b,t,h,(key)] = exp(sum of log decays from the chunk's start to t),
 // fade[b,t,h,(key)] = exp(sum of those after t to the chunk's end). One thread per chunk, head and (per key) channel.
 // Both are products of what is given: no difference of sums, so nothing cancels however strong the decay.
-const WIDTH_OF_HEAD = select(1u, KEYS, DECAY == 2u);
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let e = id.x + id.y * groups.x * 64u;
-  let row = HEADS * WIDTH_OF_HEAD;
+  let row = uniforms.heads * select(1u, uniforms.keys, DECAY == 2u);
   let chunk = e / row;
   let b = chunk / uniforms.chunks;
   if (b >= uniforms.batch) {

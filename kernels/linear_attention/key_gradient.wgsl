@@ -9,13 +9,13 @@
 fn store_dq(row: u32, place: Place, value: vec4<f32>) {
   let k = place.key0 + place.k4 * 4u;
 #if VECTOR_KEYS
-  if (k < KEYS) {
-    dq_store4((row * KEYS + k) / 4u, value);
+  if (k < uniforms.keys) {
+    dq_store4((row * uniforms.keys + k) / 4u, value);
   }
 #else
 #for c in 0..4
-  if (k + $c < KEYS) {
-    dq_store(row * KEYS + k + $c, value[$c]);
+  if (k + $c < uniforms.keys) {
+    dq_store(row * uniforms.keys + k + $c, value[$c]);
   }
 #endfor
 #endif
@@ -27,13 +27,13 @@ fn store_dq(row: u32, place: Place, value: vec4<f32>) {
 fn store_dk(row: u32, place: Place, value: vec4<f32>) {
   let k = place.key0 + place.k4 * 4u;
 #if VECTOR_KEYS
-  if (k < KEYS) {
-    dk_store4((row * KEYS + k) / 4u, value);
+  if (k < uniforms.keys) {
+    dk_store4((row * uniforms.keys + k) / 4u, value);
   }
 #else
 #for c in 0..4
-  if (k + $c < KEYS) {
-    dk_store(row * KEYS + k + $c, value[$c]);
+  if (k + $c < uniforms.keys) {
+    dk_store(row * uniforms.keys + k + $c, value[$c]);
   }
 #endfor
 #endif
@@ -50,10 +50,10 @@ fn main(
   if (group >= uniforms.groups) {
     return;
   }
-  let index = group / KEY_BLOCKS / HEADS;
+  let index = group / uniforms.key_blocks / uniforms.heads;
   let first = index % uniforms.chunks * LENGTH;
-  let place = Place(index / uniforms.chunks, group / KEY_BLOCKS % HEADS, first, min(first + LENGTH, uniforms.time), index,
-    group % KEY_BLOCKS * 32u, thread, thread / 8u, thread % 8u);
+  let place = Place(index / uniforms.chunks, group / uniforms.key_blocks % uniforms.heads, first, min(first + LENGTH, uniforms.time), index,
+    group % uniforms.key_blocks * 32u, thread, thread / 8u, thread % 8u);
   // Gradient of k, and for that of decay what is read of the state (and with decay per key of earlier tokens, less what is
   // read later) and what is written into it, each times its own gradient.
   var dk = Tile();
@@ -76,15 +76,15 @@ fn main(
 #endif
     var outer = values_by_state(place, which, which > READERS);
     if (which > READERS) {
-#for r in 0..4
-      kept_of_writes[$r] = outer[$r] * row_quad(place, FADE, first + place.i4 * 4u + $r, place.k4);
-      dk[$r] += kept_of_writes[$r];
-#endfor
+      for (var r = 0u; r < 4u; r++) {
+        kept_of_writes[r] = outer[r] * row_quad(place, FADE, first + place.i4 * 4u + r, place.k4);
+        dk[r] += kept_of_writes[r];
+      }
       continue;
     }
-#for r in 0..4
-    outer[$r] *= row_quad(place, GROW, first + place.i4 * 4u + $r, place.k4);
-#endfor
+    for (var r = 0u; r < 4u; r++) {
+      outer[r] *= row_quad(place, GROW, first + place.i4 * 4u + r, place.k4);
+    }
     // Of earlier tokens with the keys, then of later ones with the queries.
     var key: Tile;
     var query: Tile;
@@ -102,9 +102,9 @@ fn main(
         key = query;
         inside = earlier(place);
         if (which < READERS) {
-#for r in 0..4
-          itself[$r] = left_slab[(place.i4 * 4u + $r) * STRIDE + place.i4][$r];
-#endfor
+          for (var r = 0u; r < 4u; r++) {
+            itself[r] = left_slab[(place.i4 * 4u + r) * STRIDE + place.i4][r];
+          }
         }
       } else {
         from_later = later(place);
@@ -117,59 +117,59 @@ fn main(
       }
 #endif
     }
-#for r in 0..4
+    for (var r = 0u; r < 4u; r++) {
 #if DECAY == 2
-    read[$r] += query[$r] * inside[$r] - key[$r] * from_later[$r];
-    dk[$r] += itself[$r] * query[$r];
+      read[r] += query[r] * inside[r] - key[r] * from_later[r];
+      dk[r] += itself[r] * query[r];
 #endif
-    dk[$r] += from_later[$r];
-#endfor
+      dk[r] += from_later[r];
+    }
     if (which == READERS) {
-#for r in 0..4
-      dk[$r] += inside[$r] - outer[$r];
-      read[$r] -= key[$r] * outer[$r];
-#endfor
+      for (var r = 0u; r < 4u; r++) {
+        dk[r] += inside[r] - outer[r];
+        read[r] -= key[r] * outer[r];
+      }
       continue;
     }
-#for r in 0..4
-    read[$r] += query[$r] * outer[$r];
-    outer[$r] += inside[$r];
+    for (var r = 0u; r < 4u; r++) {
+      read[r] += query[r] * outer[r];
+      outer[r] += inside[r];
 #if DECAY == 2
-    outer[$r] += itself[$r] * key[$r];
+      outer[r] += itself[r] * key[r];
 #endif
 #if HAS_DQ
-    if (first + place.i4 * 4u + $r < place.end) {
-      store_dq(output_row(place.b, first + place.i4 * 4u + $r, place.h * READERS + which), place, outer[$r]);
-    }
+      if (first + place.i4 * 4u + r < place.end) {
+        store_dq(output_row(place.b, first + place.i4 * 4u + r, place.h * READERS + which), place, outer[r]);
+      }
 #endif
-#endfor
+    }
   }
 #if HAS_DQ && FIRST > 0
   // No gradient of y: none of the queries.
   for (var reader = 0u; reader < READERS; reader++) {
-#for r in 0..4
-    if (first + place.i4 * 4u + $r < place.end) {
-      store_dq(output_row(place.b, first + place.i4 * 4u + $r, place.h * READERS + reader), place, vec4<f32>(0.0));
+    for (var r = 0u; r < 4u; r++) {
+      if (first + place.i4 * 4u + r < place.end) {
+        store_dq(output_row(place.b, first + place.i4 * 4u + r, place.h * READERS + reader), place, vec4<f32>(0.0));
+      }
     }
-#endfor
   }
 #endif
 #if HAS_DK
-#for r in 0..4
-  if (first + place.i4 * 4u + $r < place.end) {
-    store_dk(head_row(place.b, first + place.i4 * 4u + $r, place.h), place, dk[$r]);
+  for (var r = 0u; r < 4u; r++) {
+    if (first + place.i4 * 4u + r < place.end) {
+      store_dk(head_row(place.b, first + place.i4 * 4u + r, place.h), place, dk[r]);
+    }
   }
-#endfor
 #endif
 #if HAS_DDECAY
   // Log decay of token t: what is read at t or later of what came before, and what is kept of it to the end of the chunk.
   workgroupBarrier();
   stage_rows(place, KEY);
   workgroupBarrier();
-#for r in 0..4
-  left_slab[(place.i4 * 4u + $r) * STRIDE + place.k4] = read[$r];
-  right_slab[(place.i4 * 4u + $r) * STRIDE + place.k4] *= kept_of_writes[$r];
-#endfor
+  for (var r = 0u; r < 4u; r++) {
+    left_slab[(place.i4 * 4u + r) * STRIDE + place.k4] = read[r];
+    right_slab[(place.i4 * 4u + r) * STRIDE + place.k4] *= kept_of_writes[r];
+  }
   if (thread < 8u) {
     var sum = vec4<f32>(0.0);
     for (var part = 0u; part < 8u; part++) {
@@ -189,8 +189,8 @@ fn main(
     for (var n = 0u; first + n < place.end; n++) {
       let gradient = sum + left_slab[n * STRIDE + thread];
 #for c in 0..4
-      if (place.key0 + thread * 4u + $c < KEYS) {
-        ddecay_store(head_row(place.b, first + n, place.h) * KEYS + place.key0 + thread * 4u + $c, gradient[$c]);
+      if (place.key0 + thread * 4u + $c < uniforms.keys) {
+        ddecay_store(head_row(place.b, first + n, place.h) * uniforms.keys + place.key0 + thread * 4u + $c, gradient[$c]);
       }
 #endfor
       sum += right_slab[n * STRIDE + thread];
@@ -219,7 +219,7 @@ fn main(
     for (var n = thread; n < LENGTH; n++) {
       sum += reads[n];
     }
-    ddecay_store(group % KEY_BLOCKS * uniforms.rows + head_row(place.b, first + thread, place.h), sum);
+    ddecay_store(group % uniforms.key_blocks * uniforms.rows + head_row(place.b, first + thread, place.h), sum);
   }
 #endif
 #endif

@@ -2,7 +2,7 @@
 #include "linear_attention/heads.wgsl"
 const LENGTH = 32u;
 const STRIDE = 9u;
-const KEY_BLOCKS = (KEYS + 31u) / 32u;
+
 var<workgroup> left_slab: array<vec4<f32>, LENGTH * STRIDE>;
 var<workgroup> right_slab: array<vec4<f32>, LENGTH * STRIDE>;
 #if DECAY == 2
@@ -49,19 +49,19 @@ const KEPT = READERS + 3u;
 /// Element (or, where the sizes allow it, quad of elements) k of row `which` of token t.
 fn row_element(place: Place, which: u32, t: u32, k: u32) -> E {
   if (which < READERS) {
-    return E(q_get(query_row(place.b, t, place.h * READERS + which) * KEYS + k));
+    return E(q_get(query_row(place.b, t, place.h * READERS + which) * uniforms.keys + k));
   }
   if (which == KEY) {
-    return E(k_get(key_row(place.b, t, place.h) * KEYS + k));
+    return E(k_get(key_row(place.b, t, place.h) * uniforms.keys + k));
   }
 #if DECAY == 2
   if (which == GROW) {
-    return E(grow_get(head_row(place.b, t, place.h) * KEYS + k));
+    return E(grow_get(head_row(place.b, t, place.h) * uniforms.keys + k));
   }
   if (which == FADE) {
-    return E(fade_get(head_row(place.b, t, place.h) * KEYS + k));
+    return E(fade_get(head_row(place.b, t, place.h) * uniforms.keys + k));
   }
-  return exp(E(decay_get(place.b * uniforms.decay_batch + t * uniforms.decay_time + place.h * KEYS + k)));
+  return exp(E(decay_get(place.b * uniforms.decay_batch + t * uniforms.decay_time + place.h * uniforms.keys + k)));
 #elif DECAY == 1
   if (which == GROW) {
     return E(grow_load(head_row(place.b, t, place.h)));
@@ -77,11 +77,11 @@ fn row_quad(place: Place, which: u32, t: u32, k4: u32) -> vec4<f32> {
   var quad = vec4<f32>(select(0.0, 1.0, which == KEPT));
   if (t < place.end) {
 #if VECTOR_KEYS
-    if (k < KEYS) {
+    if (k < uniforms.keys) {
       quad = row_element(place, which, t, k);
     }
 #else
-    for (var c = 0u; c < min(4u, max(k, KEYS) - k); c++) {
+    for (var c = 0u; c < min(4u, max(k, uniforms.keys) - k); c++) {
       quad[c] = row_element(place, which, t, k + c);
     }
 #endif
@@ -107,19 +107,19 @@ fn stage_rows(place: Place, which: u32) {
 
 /// What tokens hold of the values: scale dy of a reader, what they write (READERS + 1), the gradient of that (READERS).
 fn value_of(place: Place, which: u32, t: u32, column: u32) -> f32 {
-  if (t >= place.end || column >= VALUES) {
+  if (t >= place.end || column >= uniforms.values) {
     return 0.0;
   }
   if (which == READERS + 1u) {
-    return writes_load(head_row(place.b, t, place.h) * VALUES + column);
+    return writes_load(head_row(place.b, t, place.h) * uniforms.values + column);
   }
 #if DELTA
   if (which == READERS) {
-    return dv_load(head_row(place.b, t, place.h) * VALUES + column);
+    return dv_load(head_row(place.b, t, place.h) * uniforms.values + column);
   }
 #endif
 #if HAS_DY
-  return SCALE * dy_load(output_row(place.b, t, place.h * READERS + which) * VALUES + column);
+  return uniforms.scale * dy_load(output_row(place.b, t, place.h * READERS + which) * uniforms.values + column);
 #else
   return 0.0;
 #endif
@@ -127,20 +127,20 @@ fn value_of(place: Place, which: u32, t: u32, column: u32) -> f32 {
 
 /// The state before the chunk, which is kept at every second chunk only here, at the others there; dS after the chunk.
 fn state_of(place: Place, after: bool, k: u32, column: u32) -> f32 {
-  if (k >= KEYS || column >= VALUES) {
+  if (k >= uniforms.keys || column >= uniforms.values) {
     return 0.0;
   }
-  let at = (place.h * KEYS + k) * VALUES + column;
+  let at = (place.h * uniforms.keys + k) * uniforms.values + column;
   if (after) {
-    return ends_load(place.index * HEADS * KEYS * VALUES + at);
+    return ends_load(place.index * uniforms.heads * uniforms.keys * uniforms.values + at);
   }
   let chunk = place.index % uniforms.chunks;
 #if HAS_MIDDLES
   if (chunk % 2u == 1u) {
-    return middles_load((place.b * (uniforms.chunks / 2u) + chunk / 2u) * HEADS * KEYS * VALUES + at);
+    return middles_load((place.b * (uniforms.chunks / 2u) + chunk / 2u) * uniforms.heads * uniforms.keys * uniforms.values + at);
   }
 #endif
-  return starts_load((place.b * ((uniforms.chunks + 1u) / 2u) + chunk / 2u) * HEADS * KEYS * VALUES + at);
+  return starts_load((place.b * ((uniforms.chunks + 1u) / 2u) + chunk / 2u) * uniforms.heads * uniforms.keys * uniforms.values + at);
 }
 
 /// right_slab becomes 32 columns of a state, [32 columns][32 keys].
@@ -190,7 +190,7 @@ fn product(place: Place) -> Tile {
 /// Values of tokens times a state: [tokens][keys].
 fn values_by_state(place: Place, which: u32, after: bool) -> Tile {
   var sum = Tile();
-  for (var column0 = 0u; column0 < VALUES; column0 += LENGTH) {
+  for (var column0 = 0u; column0 < uniforms.values; column0 += LENGTH) {
     workgroupBarrier();
     stage_values(place, which, column0);
     stage_state(place, after, column0, false);
@@ -216,11 +216,11 @@ fn values_by_state(place: Place, which: u32, after: bool) -> Tile {
 fn pair_gradient(place: Place, which: u32, i: u32, j: u32) -> f32 {
 #if DELTA
   if (which == READERS) {
-    return dkeys_load((place.index * HEADS + place.h) * LENGTH * LENGTH + i * LENGTH + j);
+    return dkeys_load((place.index * uniforms.heads + place.h) * LENGTH * LENGTH + i * LENGTH + j);
   }
 #endif
 #if HAS_DY
-  return dpairs_load((place.index * OUTPUTS + place.h * READERS + which) * LENGTH * LENGTH + i * LENGTH + j);
+  return dpairs_load((place.index * uniforms.outputs + place.h * READERS + which) * LENGTH * LENGTH + i * LENGTH + j);
 #else
   return 0.0;
 #endif

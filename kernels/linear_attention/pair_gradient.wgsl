@@ -18,31 +18,31 @@ struct Chunk { b: u32, h: u32, first: u32, end: u32, index: u32 }
 
 /// scale dy of a reader, or (READERS) -dv.
 fn upstream(chunk: Chunk, which: u32, t: u32, column: u32) -> f32 {
-  if (t >= chunk.end || column >= VALUES) {
+  if (t >= chunk.end || column >= uniforms.values) {
     return 0.0;
   }
 #if DELTA
   if (which == READERS) {
-    return -dv_load(head_row(chunk.b, t, chunk.h) * VALUES + column);
+    return -dv_load(head_row(chunk.b, t, chunk.h) * uniforms.values + column);
   }
 #endif
 #if HAS_DY
-  return SCALE * dy_load(output_row(chunk.b, t, chunk.h * READERS + which) * VALUES + column);
+  return uniforms.scale * dy_load(output_row(chunk.b, t, chunk.h * READERS + which) * uniforms.values + column);
 #else
   return 0.0;
 #endif
 }
 
 fn write_of(chunk: Chunk, t: u32, column: u32) -> f32 {
-  if (t >= chunk.end || column >= VALUES) {
+  if (t >= chunk.end || column >= uniforms.values) {
     return 0.0;
   }
-  return writes_load(head_row(chunk.b, t, chunk.h) * VALUES + column);
+  return writes_load(head_row(chunk.b, t, chunk.h) * uniforms.values + column);
 }
 
 fn multiply(chunk: Chunk, which: u32, thread: u32) -> array<vec4<f32>, 4> {
   var sum = array<vec4<f32>, 4>();
-  for (var column0 = 0u; column0 < VALUES; column0 += DEPTH) {
+  for (var column0 = 0u; column0 < uniforms.values; column0 += DEPTH) {
     workgroupBarrier();
     for (var n = thread; n < DEPTH * LENGTH / 4u; n += 64u) {
       let column = column0 + n % DEPTH;
@@ -107,10 +107,10 @@ fn main(
   if (group >= uniforms.groups) {
     return;
   }
-  let index = group / HEADS;
+  let index = group / uniforms.heads;
   let first = index % uniforms.chunks * LENGTH;
   let chunk =
-    Chunk(index / uniforms.chunks, group % HEADS, first, min(first + LENGTH, uniforms.time), index);
+    Chunk(index / uniforms.chunks, group % uniforms.heads, first, min(first + LENGTH, uniforms.time), index);
 #if DECAY == 1
   if (thread < LENGTH) {
     mark(chunk.b, first, thread, chunk.h);
@@ -129,7 +129,7 @@ fn main(
 #endfor
     workgroupBarrier();
     let of_keys = which == READERS;
-    let base = select((chunk.index * OUTPUTS + chunk.h * READERS + which), group, of_keys) * LENGTH * LENGTH;
+    let base = select((chunk.index * uniforms.outputs + chunk.h * READERS + which), group, of_keys) * LENGTH * LENGTH;
     for (var n = 0u; n < 16u; n++) {
       let i = n * 2u + thread / LENGTH;
       let j = thread % LENGTH;

@@ -26,23 +26,23 @@ struct Chunk { b: u32, h: u32, first: u32, end: u32 }
 
 /// Row `which` (READERS: the key) of token t.
 fn operand(chunk: Chunk, which: u32, t: u32, key: u32) -> f32 {
-  if (t >= chunk.end || key >= KEYS) {
+  if (t >= chunk.end || key >= uniforms.keys) {
     return 0.0;
   }
 #if HAS_Q
   if (which < READERS) {
-    return q_load(query_row(chunk.b, t, chunk.h * READERS + which) * KEYS + key);
+    return q_load(query_row(chunk.b, t, chunk.h * READERS + which) * uniforms.keys + key);
   }
 #endif
-  return k_load(key_row(chunk.b, t, chunk.h) * KEYS + key);
+  return k_load(key_row(chunk.b, t, chunk.h) * uniforms.keys + key);
 }
 
 #if DECAY == 2
 fn kept(chunk: Chunk, t: u32, key: u32) -> f32 {
-  if (t >= chunk.end || key >= KEYS) {
+  if (t >= chunk.end || key >= uniforms.keys) {
     return 1.0;
   }
-  return exp(decay_load(chunk.b * uniforms.decay_batch + t * uniforms.decay_time + chunk.h * KEYS + key));
+  return exp(decay_load(chunk.b * uniforms.decay_batch + t * uniforms.decay_time + chunk.h * uniforms.keys + key));
 }
 #endif
 
@@ -75,14 +75,14 @@ fn store_pair(chunk: Chunk, which: u32, i: u32, j: u32, value: f32) {
   let c = chunk.b * uniforms.chunks + chunk.first / LENGTH;
 #if HAS_PAIRS
   if (which < READERS) {
-    pairs_store((c * OUTPUTS + chunk.h * READERS + which) * LENGTH * LENGTH + i * LENGTH + j, value);
+    pairs_store((c * uniforms.outputs + chunk.h * READERS + which) * LENGTH * LENGTH + i * LENGTH + j, value);
   }
 #endif
 #if DELTA
   if (which == READERS) {
     square[i * ROW + j] = value;
 #if HAS_KEYS
-    keys_store((c * HEADS + chunk.h) * LENGTH * LENGTH + i * LENGTH + j, value);
+    keys_store((c * uniforms.heads + chunk.h) * LENGTH * LENGTH + i * LENGTH + j, value);
 #endif
   }
 #endif
@@ -94,7 +94,7 @@ fn multiply(chunk: Chunk, which: u32, thread: u32) {
   let i = thread % LENGTH;
   let part = thread / LENGTH * (DEPTH / 2u);
   var sum = array<vec4<f32>, LENGTH / 4u>();
-  for (var key0 = 0u; key0 < KEYS; key0 += DEPTH) {
+  for (var key0 = 0u; key0 < uniforms.keys; key0 += DEPTH) {
     workgroupBarrier();
     stage(chunk, which, key0, thread);
     workgroupBarrier();
@@ -144,7 +144,7 @@ fn multiply(chunk: Chunk, which: u32, thread: u32) {
   let i4 = thread / 8u;
   let j4 = thread % 8u;
   var sum = array<vec4<f32>, 4>();
-  for (var key0 = 0u; key0 < KEYS; key0 += DEPTH) {
+  for (var key0 = 0u; key0 < uniforms.keys; key0 += DEPTH) {
     workgroupBarrier();
     stage(chunk, which, key0, thread);
     workgroupBarrier();
@@ -186,9 +186,9 @@ fn main(
   if (group >= uniforms.groups) {
     return;
   }
-  let c = group / HEADS;
+  let c = group / uniforms.heads;
   let first = c % uniforms.chunks * LENGTH;
-  let chunk = Chunk(c / uniforms.chunks, group % HEADS, first, min(first + LENGTH, uniforms.time));
+  let chunk = Chunk(c / uniforms.chunks, group % uniforms.heads, first, min(first + LENGTH, uniforms.time));
 #if DECAY == 1
   if (thread < LENGTH) {
     mark(chunk.b, first, thread, chunk.h);

@@ -1,61 +1,70 @@
 // Backward through the chunks of 32 tokens, last to first: with dS the gradient of the state after the chunk, dO = scale dy,
 //   du = fade k dS + sum over readers of pairs^T dO,  dv = beta inverse^T du  (delta rules; else dv = du),
 //   dS <- total dS + sum over readers of (grow q)^T dO - (grow k)^T dv  (the last term for the delta rules).
-// A workgroup per (b, head, COLUMNS value columns), dS in workgroup memory; keeps dS of every chunk and parts of dbeta.
+// A workgroup per (b, head, COLUMNS value columns), a column per thread; keeps dS of every chunk and parts of dbeta.
 #include "linear_attention/columns.wgsl"
-#if DELTA
-var<workgroup> sums: array<f32, LENGTH * QUADS>;
-#endif
 
-#if HAS_PAIRS
-/// Transposed: row i of the slab is row i of pairs.
-fn stage_pairs(place: Place, reader: u32) {
-  let at = (place.chunk * OUTPUTS + place.h * READERS + reader) * LENGTH * LENGTH;
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-#if ROWS == 2
-    slab[n / 16u * STRIDE + n % 16u] = R(pairs_load(at + 2u * n), pairs_load(at + 2u * n + 1u));
-#else
-    slab[n / LENGTH * STRIDE + n % LENGTH] = pairs_load(at + n);
-#endif
+/// Gradient of what the chunk's tokens write in this thread's column.
+var<private> total: array<vec4<f32>, 8>;
+
+fn total_into_lines(thread: u32) {
+  for (var n = 0u; n < 8u; n++) {
+    lines[n * COLUMNS + thread] = total[n];
   }
 }
-#endif
 
+#if HAS_PAIRS || DELTA
+/// Adds the transpose of a lower triangular matrix (READERS: of the inverse) times what `lines` hold to the half's tokens: of
+/// tokens at or after each.
+fn add_matrix_by_lines(place: Place, which: u32, half: u32) {
+  workgroupBarrier();
+  for (var n = place.thread; n < LENGTH * 4u; n += COLUMNS) {
+    var quad: vec4<f32>;
+    for (var c = 0u; c < 4u; c++) {
+      let e = n / 4u * LENGTH + half * 16u + n % 4u * 4u + c;
 #if DELTA
-fn stage_inverse(place: Place) {
-  let at = (place.chunk * HEADS + place.h) * LENGTH * LENGTH;
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-#if ROWS == 2
-    slab[n / 16u * STRIDE + n % 16u] = R(inverse_load(at + 2u * n), inverse_load(at + 2u * n + 1u));
-#else
-    slab[n / LENGTH * STRIDE + n % LENGTH] = inverse_load(at + n);
+      if (which == READERS) {
+        quad[c] = inverse_load((place.chunk * uniforms.heads + place.h) * LENGTH * LENGTH + e);
+      }
 #endif
+#if HAS_PAIRS
+      if (which < READERS) {
+        quad[c] = pairs_load((place.chunk * uniforms.outputs + place.h * READERS + which) * LENGTH * LENGTH + e);
+      }
+#endif
+    }
+    slab[n / 4u * STRIDE + n % 4u] = quad;
   }
+  workgroupBarrier();
+  var sum = Half();
+  for (var i = 16u * half; i < LENGTH; i++) {
+    let x = of_line(place, i);
+#for n in 0..4
+    sum[$n] += slab[i * STRIDE + $n] * x;
+#endfor
+  }
+#for n in 0..4
+  total[half * 4u + $n] += sum[$n];
+#endfor
 }
 #endif
 
 #if HAS_DY
-/// scale dy of this thread's rows and columns.
-fn upstream(place: Place, reader: u32) -> Rows {
-  var value = Rows();
-#for r in 0..ROWS
-  {
-    let t = place.first + place.row + $r;
-    if (t < place.end) {
-      let at = output_row(place.b, t, place.h * READERS + reader) * VALUES + place.column;
-#for c in 0..4
-      if (place.column + $c < VALUES) {
-        value[$r][$c] = SCALE * dy_load(at + $c);
-      }
-#endfor
+/// `lines` become scale dy of the chunk's tokens.
+fn upstream_into_lines(place: Place, reader: u32) {
+  let tokens = live_tokens(place);
+  for (var n = 0u; n < 8u; n++) {
+    var quad = vec4<f32>(0.0);
+    for (var i = 0u; i < min(4u, max(tokens, n * 4u) - n * 4u); i++) {
+      let row = output_row(place.b, place.first + n * 4u + i, place.h * READERS + reader);
+      quad[i] = uniforms.scale * dy_load(row * uniforms.values + place.column);
     }
+    lines[n * COLUMNS + place.thread] = quad;
   }
-#endfor
-  return value;
 }
 #endif
 
-@compute @workgroup_size(TEAM)
+@compute @workgroup_size(COLUMNS)
 fn main(
   @builtin(workgroup_id) id: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -65,160 +74,108 @@ fn main(
   if (group >= uniforms.groups) {
     return;
   }
-  var place: Place;
-  let block = group % BLOCKS;
-  place.h = group / BLOCKS % HEADS;
-  place.b = group / BLOCKS / HEADS;
-  place.thread = thread;
-  place.quad = thread % QUADS;
-  place.row = thread / QUADS * ROWS;
-  place.column = block * COLUMNS + place.quad * 4u;
-
-  for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-    {
-      let key = key0 + place.row + $r;
-      var value = vec4<f32>(0.0);
+  var place = place_of(group, 1u, thread);
+  let live = place.column < uniforms.values;
+  for (var key = 0u; key < uniforms.keys; key++) {
+    state[key] = 0.0;
 #if HAS_DFINAL
-#for c in 0..4
-      if (key < KEYS && place.column + $c < VALUES) {
-        value[$c] = dfinal_load(state_at(place.b, place, key) + $c);
-      }
-#endfor
-#endif
-      tile[key * QUADS + place.quad] = value;
+    if (live) {
+      state[key] = dfinal_load(state_at(place.b, place) + key * uniforms.values);
     }
-#endfor
+#endif
   }
-
   for (var back = 0u; back < uniforms.chunks; back++) {
-    let chunk = uniforms.chunks - 1u - back;
-    place.chunk = place.b * uniforms.chunks + chunk;
-    place.first = chunk * LENGTH;
-    place.end = min(place.first + LENGTH, uniforms.time);
-    let t = place.first + place.row;
+    enter_chunk(&place, uniforms.chunks - 1u - back);
+    let tokens = live_tokens(place);
 #if HAS_ENDS
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-#for c in 0..4
-      if (key0 + place.row + $r < KEYS && place.column + $c < VALUES) {
-        let value = tile[(key0 + place.row + $r) * QUADS + place.quad][$c];
-        ends_store(state_at(place.chunk, place, key0 + place.row + $r) + $c, value);
+    if (live) {
+      for (var key = 0u; key < uniforms.keys; key++) {
+        ends_store(state_at(place.chunk, place) + key * uniforms.values, state[key]);
       }
-#endfor
-#endfor
     }
 #endif
-    var dwritten = Rows();
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-      workgroupBarrier();
-      stage_keys_by_key(place, key0, false);
-      workgroupBarrier();
-      let part = product(key0 * QUADS, place);
-#for r in 0..ROWS
-      dwritten[$r] += part[$r];
+    // What tokens after the chunk read of it, then what is read inside, from each reader's dO in `lines`.
+    for (var half = 0u; half < 2u; half++) {
+      var sum = Half();
+      add_rows_by_state(place, KEYS_WRITING, half, &sum);
+#for n in 0..4
+      total[half * 4u + $n] = sum[$n];
 #endfor
     }
-#if HAS_DY
-    for (var reader = 0u; reader < READERS; reader++) {
-      workgroupBarrier();
-      set_rows(TOKENS, place, upstream(place, reader));
-      stage_pairs(place, reader);
-      workgroupBarrier();
-      let part = product(TOKENS, place);
-#for r in 0..ROWS
-      dwritten[$r] += part[$r];
-#endfor
-    }
-#endif
+#if HAS_DY || DELTA
+    for (var which = FIRST; which < READERS + DELTA; which++) {
 #if DELTA
-    workgroupBarrier();
-    set_rows(TOKENS, place, dwritten);
-    stage_inverse(place);
-    workgroupBarrier();
-    dwritten = product(TOKENS, place);
-#for r in 0..ROWS
-    {
-      var sum = 0.0;
-      var beta = 0.0;
-      if (t + $r < place.end) {
-        let row = head_row(place.b, t + $r, place.h);
-        beta = beta_load(row);
-#for c in 0..4
-        if (place.column + $c < VALUES) {
-          sum += dwritten[$r][$c] * errors_load(row * VALUES + place.column + $c);
+      if (which == READERS) {
+        total_into_lines(thread);
+        for (var n = 0u; n < 8u; n++) {
+          total[n] = vec4<f32>(0.0);
         }
-#endfor
       }
-      sums[(place.row + $r) * QUADS + place.quad] = sum;
-      dwritten[$r] *= beta;
-    }
-#endfor
-    workgroupBarrier();
-    for (var n = thread; n < place.end - place.first; n += TEAM) {
-      var sum = 0.0;
-      for (var quad = 0u; quad < QUADS; quad++) {
-        sum += sums[n * QUADS + quad];
-      }
-      dbetas_store(block * uniforms.rows + head_row(place.b, place.first + n, place.h), sum);
-    }
 #endif
-#for r in 0..ROWS
-    if (t + $r < place.end) {
-      let at = head_row(place.b, t + $r, place.h) * VALUES + place.column;
-#for c in 0..4
-      if (place.column + $c < VALUES) {
-        dv_store(at + $c, dwritten[$r][$c]);
-      }
-#endfor
-    }
-#endfor
-    // The gradient of the state before the chunk.
-    workgroupBarrier();
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-      tile[(key0 + place.row + $r) * QUADS + place.quad] *= total_of(place, key0 + place.row + $r);
-#endfor
-    }
 #if HAS_DY
-    for (var reader = 0u; reader < READERS; reader++) {
-      workgroupBarrier();
-      set_rows(TOKENS, place, upstream(place, reader));
-      for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-        workgroupBarrier();
-        stage_queries_by_token(place, key0, reader);
-        workgroupBarrier();
-        let part = product(TOKENS, place);
-#for r in 0..ROWS
-        tile[(key0 + place.row + $r) * QUADS + place.quad] += part[$r];
-#endfor
+      if (which < READERS) {
+        upstream_into_lines(place, which);
+      }
+#endif
+      for (var half = 0u; half < 2u; half++) {
+        add_matrix_by_lines(place, which, half);
       }
     }
 #endif
+    total_into_lines(thread);
 #if DELTA
+    // The errors' products with it, summed over the columns by a thread per token.
+    for (var n = 0u; n < 8u; n++) {
+      var quad = vec4<f32>(0.0);
+      for (var i = 0u; i < min(4u, max(tokens, n * 4u) - n * 4u); i++) {
+        quad[i] = errors_load(value_at(place, n * 4u + i));
+      }
+      lines[n * COLUMNS + thread] *= quad;
+    }
     workgroupBarrier();
-    set_rows(TOKENS, place, dwritten);
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-      workgroupBarrier();
-      stage_keys_by_token(place, key0, true);
-      workgroupBarrier();
-      let part = product(TOKENS, place);
-#for r in 0..ROWS
-      tile[(key0 + place.row + $r) * QUADS + place.quad] -= part[$r];
-#endfor
+    for (var t = thread; t < place.end - place.first; t += COLUMNS) {
+      var sum = 0.0;
+      for (var column = 0u; column < COLUMNS; column++) {
+        // Each thread begins at another column, so that they don't queue for one bank.
+        sum += lines[t / 4u * COLUMNS + (column + t) % COLUMNS][t % 4u];
+      }
+      dbetas_store(group % uniforms.blocks * uniforms.rows + head_row(place.b, place.first + t, place.h), sum);
+    }
+    workgroupBarrier();
+    total_into_lines(thread);
+    for (var t = 0u; t < LENGTH; t += 4u) {
+      lines[t / 4u * COLUMNS + thread] *= betas_of(place, t);
+    }
+#endif
+    for (var t = 0u; t < tokens; t++) {
+      dv_store(value_at(place, t), of_line(place, t));
+    }
+    // The gradient of the state before the chunk; the delta rules' own reading first, as `lines` hold dv.
+#if HAS_DY || DELTA
+    for (var n = 0u; n < READERS + DELTA - FIRST; n++) {
+#if DELTA
+      let which = select(n - 1u, KEYS_READING, n == 0u);
+#else
+      let which = n;
+#endif
+#if HAS_DY
+      if (which < READERS) {
+        upstream_into_lines(place, which);
+      }
+#endif
+      add_to_state(place, which, select(1.0, -1.0, which == KEYS_READING), n == 0u);
+    }
+#elif DECAY
+    for (var key = 0u; key < uniforms.keys; key++) {
+      state[key] *= grow_of(place, place.end - 1u, key);
     }
 #endif
   }
 #if HAS_DS0
-  for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-#for c in 0..4
-    if (key0 + place.row + $r < KEYS && place.column + $c < VALUES) {
-      let value = tile[(key0 + place.row + $r) * QUADS + place.quad][$c];
-      ds0_store(state_at(place.b, place, key0 + place.row + $r) + $c, value);
+  if (live) {
+    for (var key = 0u; key < uniforms.keys; key++) {
+      ds0_store(state_at(place.b, place) + key * uniforms.values, state[key]);
     }
-#endfor
-#endfor
   }
 #endif
 }

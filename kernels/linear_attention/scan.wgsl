@@ -1,54 +1,92 @@
 // linear_attention chunk by chunk of 32 tokens (WY form; Yang et al. 2024): with S the state before the chunk,
 //   u = inverse beta (v - grow k S)  (delta rules; else u = v),  y = scale (pairs u + grow q S),  S <- total S + (fade k)^T u.
-// A workgroup per (b, segment of SPAN chunks or all of them, head, COLUMNS value columns), its state in workgroup memory.
+// A workgroup per (b, segment of SPAN chunks or all of them, head, COLUMNS value columns), a column per thread.
 #include "linear_attention/columns.wgsl"
 
-#if DELTA
-fn stage_inverse(place: Place) {
-  let at = (place.chunk * HEADS + place.h) * LENGTH * LENGTH;
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let s = n % LENGTH;
-    let t = n / LENGTH * ROWS;
-#if ROWS == 2
-    slab[s * STRIDE + n / LENGTH] = R(inverse_load(at + t * LENGTH + s), inverse_load(at + (t + 1u) * LENGTH + s));
+// Phases of a chunk: what the state holds for its keys, what they write (delta rules only), what the state holds for the key at
+// that token, inside the chunk too, then what each reader reads.
+const HELD = 0u;
+const SOLVE = 1u;
+const INSIDE = 2u;
+#if HAS_ERRORS
+const FIRST_READER = 3u;
 #else
-    slab[s * STRIDE + n / LENGTH] = inverse_load(at + t * LENGTH + s);
+const FIRST_READER = 2u;
 #endif
-  }
-}
+#if HAS_Y
+const LAST_READER = FIRST_READER + READERS;
+#else
+const LAST_READER = FIRST_READER;
 #endif
+const STEPS = 2u * (LAST_READER - select(FIRST_READER, 0u, DELTA == 1u));
 
+/// Of a half in a phase, indexed by tokens.
+var<private> sums: Half;
+
+#if HAS_PAIRS || DELTA
+/// Of the lower triangular matrix of a phase.
+fn matrix_element(place: Place, phase: u32, e: u32) -> f32 {
 #if HAS_KEYS
-fn stage_key_pairs(place: Place) {
-  let at = (place.chunk * HEADS + place.h) * LENGTH * LENGTH;
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let s = n % LENGTH;
-    let t = n / LENGTH * ROWS;
-#if ROWS == 2
-    slab[s * STRIDE + n / LENGTH] = R(keys_load(at + t * LENGTH + s), keys_load(at + (t + 1u) * LENGTH + s));
-#else
-    slab[s * STRIDE + n / LENGTH] = keys_load(at + t * LENGTH + s);
-#endif
+  if (phase == INSIDE) {
+    return keys_load((place.chunk * uniforms.heads + place.h) * LENGTH * LENGTH + e);
   }
-}
 #endif
-
 #if HAS_PAIRS
-fn stage_pairs(place: Place, reader: u32) {
-  let at = (place.chunk * OUTPUTS + place.h * READERS + reader) * LENGTH * LENGTH;
-  for (var n = place.thread; n < LENGTH * LENGTH / ROWS; n += TEAM) {
-    let s = n % LENGTH;
-    let t = n / LENGTH * ROWS;
-#if ROWS == 2
-    slab[s * STRIDE + n / LENGTH] = R(pairs_load(at + t * LENGTH + s), pairs_load(at + (t + 1u) * LENGTH + s));
-#else
-    slab[s * STRIDE + n / LENGTH] = pairs_load(at + t * LENGTH + s);
+  if (phase >= FIRST_READER) {
+    let output = place.h * READERS + phase - FIRST_READER;
+    return pairs_load((place.chunk * uniforms.outputs + output) * LENGTH * LENGTH + e);
+  }
 #endif
+#if DELTA
+  return inverse_load((place.chunk * uniforms.heads + place.h) * LENGTH * LENGTH + e);
+#else
+  return 0.0;
+#endif
+}
+
+/// Adds the matrix times what `lines` hold to the half's tokens: of tokens before or at each.
+fn add_matrix_by_lines(place: Place, phase: u32, half: u32, sum: ptr<function, Half>) {
+  workgroupBarrier();
+  for (var n = place.thread; n < LENGTH * 4u; n += COLUMNS) {
+    let s = n % LENGTH;
+    let t = half * 16u + n / LENGTH * 4u;
+    var quad: vec4<f32>;
+    for (var c = 0u; c < 4u; c++) {
+      quad[c] = matrix_element(place, phase, (t + c) * LENGTH + s);
+    }
+    slab[s * STRIDE + n / LENGTH] = quad;
+  }
+  workgroupBarrier();
+  for (var s = 0u; s < 16u + 16u * half; s++) {
+    let x = of_line(place, s);
+#for n in 0..4
+    (*sum)[$n] += slab[s * STRIDE + $n] * x;
+#endfor
   }
 }
 #endif
 
-@compute @workgroup_size(TEAM)
+/// What a phase gives for token n of the chunk; `sum` is the phase's product.
+fn store(place: Place, phase: u32, n: u32, sum: f32) {
+#if HAS_ERRORS
+  // v less what the state holds: first of before the chunk.
+  if (phase == HELD) {
+    errors_store(value_at(place, n), of_line(place, n));
+  }
+  if (phase == INSIDE) {
+    writes_store(value_at(place, n), of_line(place, n));
+    errors_store(value_at(place, n), errors_load(value_at(place, n)) - sum);
+  }
+#endif
+#if HAS_Y
+  if (phase >= FIRST_READER) {
+    let row = output_row(place.b, place.first + n, place.h * READERS + phase - FIRST_READER);
+    y_store(row * uniforms.values + place.column, uniforms.scale * sum);
+  }
+#endif
+}
+
+@compute @workgroup_size(COLUMNS)
 fn main(
   @builtin(workgroup_id) id: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -58,175 +96,104 @@ fn main(
   if (group >= uniforms.groups) {
     return;
   }
-  let segment = group / BLOCKS / HEADS;
-  var place: Place;
-  place.h = group / BLOCKS % HEADS;
-  place.thread = thread;
-  place.quad = thread % QUADS;
-  place.row = thread / QUADS * ROWS;
-  place.column = group % BLOCKS * COLUMNS + place.quad * 4u;
-  place.b = segment / uniforms.segments;
+  let segment = group / uniforms.blocks / uniforms.heads;
+  var place = place_of(group, uniforms.segments, thread);
+  let live = place.column < uniforms.values;
   let c0 = segment % uniforms.segments * uniforms.span;
   let c1 = min(c0 + uniforms.span, uniforms.chunks);
-
-  for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-    {
-      let key = key0 + place.row + $r;
-      var value = vec4<f32>(0.0);
+  for (var key = 0u; key < uniforms.keys; key++) {
+    state[key] = 0.0;
 #if HAS_S0
-#for c in 0..4
-      if (key < KEYS && place.column + $c < VALUES) {
-        value[$c] = s0_load(state_at(segment, place, key) + $c);
-      }
-#endfor
-#endif
-      tile[key * QUADS + place.quad] = value;
+    if (live) {
+      state[key] = s0_load(state_at(segment, place) + key * uniforms.values);
     }
-#endfor
+#endif
   }
 
   for (var c = c0; c < c1; c++) {
-    place.chunk = place.b * uniforms.chunks + c;
-    place.first = c * LENGTH;
-    place.end = min(place.first + LENGTH, uniforms.time);
-    let t = place.first + place.row;
-#if HAS_STARTS || HAS_MIDDLES
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-#for c in 0..4
-      if (key0 + place.row + $r < KEYS && place.column + $c < VALUES) {
-        let value = tile[(key0 + place.row + $r) * QUADS + place.quad][$c];
+    enter_chunk(&place, c);
 #if HAS_STARTS
-        if (c % 2u == 0u) {
-          let index = place.b * ((uniforms.chunks + 1u) / 2u) + c / 2u;
-          starts_store(state_at(index, place, key0 + place.row + $r) + $c, value);
-        }
+    if (c % 2u == 0u && live) {
+      let at = state_at(place.b * ((uniforms.chunks + 1u) / 2u) + c / 2u, place);
+      for (var key = 0u; key < uniforms.keys; key++) {
+        starts_store(at + key * uniforms.values, state[key]);
+      }
+    }
 #endif
 #if HAS_MIDDLES
-        if (c % 2u == 1u) {
-          let index = place.b * (uniforms.chunks / 2u) + c / 2u;
-          middles_store(state_at(index, place, key0 + place.row + $r) + $c, value);
-        }
-#endif
+    if (c % 2u == 1u && live) {
+      let at = state_at(place.b * (uniforms.chunks / 2u) + c / 2u, place);
+      for (var key = 0u; key < uniforms.keys; key++) {
+        middles_store(at + key * uniforms.values, state[key]);
       }
-#endfor
-#endfor
     }
 #endif
     // What the tokens write.
-    var written: Rows;
-#for r in 0..ROWS
-    written[$r] = values_of(place, t + $r);
-#endfor
+    let tokens = live_tokens(place);
+    for (var n = 0u; n < 8u; n++) {
+      var quad = vec4<f32>(0.0);
+      for (var i = 0u; i < min(4u, max(tokens, n * 4u) - n * 4u); i++) {
+        quad[i] = v_load(value_at(place, n * 4u + i));
+      }
+      lines[n * COLUMNS + thread] = quad;
+    }
+    // Two steps a phase, one for each half: compilers inline what is called, so that each product is called once.
+    for (var step = 0u; step < STEPS; step++) {
 #if DELTA
-    var held = Rows();
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-      workgroupBarrier();
-      stage_keys_by_key(place, key0, true);
-      workgroupBarrier();
-      let part = product(key0 * QUADS, place);
-#for r in 0..ROWS
-      held[$r] += part[$r];
-#endfor
-    }
-    var surprise: Rows;
-    var weighted: Rows;
-#for r in 0..ROWS
-    surprise[$r] = written[$r] - held[$r];
-    if (t + $r < place.end) {
-      weighted[$r] = beta_load(head_row(place.b, t + $r, place.h)) * surprise[$r];
-    } else {
-      weighted[$r] = vec4<f32>(0.0);
-    }
-#endfor
-    workgroupBarrier();
-    set_rows(TOKENS, place, weighted);
-    stage_inverse(place);
-    workgroupBarrier();
-    written = product(TOKENS, place);
-    workgroupBarrier();
-    set_rows(TOKENS, place, written);
-#if HAS_ERRORS
-    // v less what the state holds for the key at that token, inside the chunk too.
-    stage_key_pairs(place);
-    workgroupBarrier();
-    let inside = product(TOKENS, place);
-#for r in 0..ROWS
-    surprise[$r] -= inside[$r];
-#endfor
-#for r in 0..ROWS
-#for c in 0..4
-    if (t + $r < place.end && place.column + $c < VALUES) {
-      errors_store(head_row(place.b, t + $r, place.h) * VALUES + place.column + $c, surprise[$r][$c]);
-      writes_store(head_row(place.b, t + $r, place.h) * VALUES + place.column + $c, written[$r][$c]);
-    }
-#endfor
-#endfor
-#endif
+      let phase = step / 2u;
 #else
-    workgroupBarrier();
-    set_rows(TOKENS, place, written);
+      let phase = FIRST_READER + step / 2u;
 #endif
-#if HAS_Y
-    for (var reader = 0u; reader < READERS; reader++) {
-      var seen = Rows();
-      for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-        workgroupBarrier();
-        stage_queries_by_key(place, key0, reader);
-        workgroupBarrier();
-        let part = product(key0 * QUADS, place);
-#for r in 0..ROWS
-        seen[$r] += part[$r];
-#endfor
+      // SOLVE replaces the second half first, as the first is not needed for it any more.
+      let half = select(step % 2u, 1u - step % 2u, phase == SOLVE);
+      let reader = phase - FIRST_READER;
+      var sum = Half();
+      if (phase == HELD || phase >= FIRST_READER) {
+        add_rows_by_state(place, select(reader, KEYS_READING, phase == HELD), half, &sum);
       }
-      workgroupBarrier();
-      stage_pairs(place, reader);
-      workgroupBarrier();
-      let part = product(TOKENS, place);
-#for r in 0..ROWS
-      if (t + $r < place.end) {
-        let at = output_row(place.b, t + $r, place.h * READERS + reader) * VALUES + place.column;
-        let value = SCALE * (seen[$r] + part[$r]);
-#for c in 0..4
-        if (place.column + $c < VALUES) {
-          y_store(at + $c, value[$c]);
+#if HAS_PAIRS || DELTA
+      if (phase != HELD) {
+        add_matrix_by_lines(place, phase, half, &sum);
+      }
+#endif
+#if DELTA
+      if (phase == SOLVE) {
+        into_lines(place, half, sum);
+        continue;
+      }
+#endif
+      sums = sum;
+#if DELTA
+      if (phase == HELD) {
+        for (var n = 0u; n < 4u; n++) {
+          lines[(half * 4u + n) * COLUMNS + thread] -= sums[n];
         }
-#endfor
       }
-#endfor
-    }
 #endif
+      for (var n = half * 16u; n < min(half * 16u + 16u, tokens); n++) {
+        store(place, phase, n, sums[n / 4u % 4u][n % 4u]);
+      }
+#if DELTA
+      if (phase == HELD) {
+        for (var n = half * 4u; n < half * 4u + 4u; n++) {
+          lines[n * COLUMNS + thread] *= betas_of(place, n * 4u);
+        }
+      }
+#endif
+    }
 #if HAS_FINAL == 0
     // Nobody reads the last state of a segment.
     if (c + 1u == c1) {
       break;
     }
 #endif
-    for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-      workgroupBarrier();
-      stage_keys_by_token(place, key0, false);
-      workgroupBarrier();
-      let part = product(TOKENS, place);
-#for r in 0..ROWS
-      {
-        let key = key0 + place.row + $r;
-        let at = key * QUADS + place.quad;
-        tile[at] = total_of(place, key) * tile[at] + part[$r];
-      }
-#endfor
-    }
+    add_to_state(place, KEYS_WRITING, 1.0, true);
   }
 #if HAS_FINAL
-  for (var key0 = 0u; key0 < PADDED; key0 += LENGTH) {
-#for r in 0..ROWS
-#for c in 0..4
-    if (key0 + place.row + $r < KEYS && place.column + $c < VALUES) {
-      let value = tile[(key0 + place.row + $r) * QUADS + place.quad][$c];
-      final_store(state_at(place.b, place, key0 + place.row + $r) + $c, value);
+  if (live) {
+    for (var key = 0u; key < uniforms.keys; key++) {
+      final_store(state_at(segment, place) + key * uniforms.values, state[key]);
     }
-#endfor
-#endfor
   }
 #endif
 }

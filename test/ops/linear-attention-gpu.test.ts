@@ -79,6 +79,20 @@ describe("linear_attention on the GPU, token by token", () => {
   );
 });
 
+describe("linear_attention on the GPU, in chunks", () => {
+  const sizes: readonly Omit<Sizes, "rule">[] = [
+    { batch: 2, time: 64, heads: [4, 1, 2], dk: 9, dv: 37 },
+    { time: 130, heads: [1, 1, 2], dk: 34, dv: 70, decay: "key", initialState: false },
+    { batch: 2, time: 97, heads: [2, 2, 4], dk: 16, dv: 5, decay: "constant" },
+    // Enough columns for a GPU without running chunks beside each other.
+    { time: 65, heads: [1, 1, 8], dk: 2, dv: 2048, decay: "constant key" },
+  ];
+  test.each(rules.flatMap((rule) => sizes.map((size) => ({ rule, ...size }))))(
+    "$rule, $time tokens, heads $heads, $dk keys, $dv values",
+    async (size) => forward(size),
+  );
+});
+
 const backward = (sizes: Sizes, differentiated?: readonly string[]) =>
   checkOp({
     inputs: inputsOf(sizes),

@@ -1,7 +1,6 @@
 // How the WebGPU runtime computes linear_attention_gradient: in chunks of 32 tokens, from the states that the forward pass
 // kept; the pass over chunks runs backwards, everything else for all chunks at once.
 
-import { RuntimeError } from "../../runtime/types.ts";
 import {
   type Bound,
   type Emitter,
@@ -9,13 +8,16 @@ import {
   type GpuTensor,
   read,
   spread,
+  update,
   write,
 } from "../../runtime/webgpu/lowering.ts";
 import {
   type BatchRun,
   batchPart,
   batchRuns,
-  columnPlan,
+  columnConstants,
+  columnsOf,
+  elementsPerBatch,
   emitFactors,
   emitPrepare,
   emitScan,
@@ -30,6 +32,8 @@ import {
   attentionSizes,
   decayStrideUniforms,
   headConstants,
+  headUniforms,
+  scaleUniform,
 } from "../linear-attention/gpu-sizes.ts";
 import type { LinearAttentionAttributes } from "../linear-attention/op.ts";
 
@@ -39,12 +43,6 @@ export const lower: GpuLowering<LinearAttentionAttributes> = (node, emit) => {
   const sizes = attentionSizes("linear_attention_gradient", node);
   const { batch, time, stateHeads, keyDim, valueDim, outputHeads } = sizes;
   if (batch * time * stateHeads * keyDim * valueDim === 0) return;
-  const plan = columnPlan(sizes, emit.device);
-  if (plan === undefined) {
-    throw new RuntimeError(
-      `linear_attention_gradient: heads of ${keyDim} keys need more than the ${emit.device.workgroupMemory} bytes of workgroup memory of this device`,
-    );
-  }
   const parts = Math.ceil(time / 32);
   const blocks = Math.ceil(keyDim / 32);
   const largest = [
@@ -52,17 +50,14 @@ export const lower: GpuLowering<LinearAttentionAttributes> = (node, emit) => {
     ...[parts * stateHeads * keyDim * valueDim, pairFloats(time, outputHeads)],
     ...(sizes.decayRank === 2 ? [stateHeads * time * keyDim] : []),
   ];
-  const shared = [...node.inputs, ...node.outputs].flatMap((tensor) =>
-    tensor === undefined || tensor.shape[0] !== batch ? [] : [tensor.shape.slice(1).reduce((n, d) => n * d, 1)],
-  );
-  for (const run of batchRuns(batch, [...largest, ...shared], emit.device)) lowerRun(node, sizes, run, plan, emit);
+  const shared = [...node.inputs, ...node.outputs].flatMap((tensor) => elementsPerBatch(tensor, batch));
+  for (const run of batchRuns(batch, [...largest, ...shared], emit.device)) lowerRun(node, sizes, run, emit);
 };
 
 function lowerRun(
   { inputs, outputs, attributes: { scale } }: Node,
   sizes: AttentionSizes,
   run: BatchRun,
-  plan: NonNullable<ReturnType<typeof columnPlan>>,
   emit: Emitter,
 ): void {
   const local = runSizes(sizes, run);
@@ -93,29 +88,30 @@ function lowerRun(
   if (delta || middles !== undefined) {
     emitScan(
       local,
-      plan,
       scale,
       2,
+      "states and writes again, 64 tokens each",
       {
         ...{ k: read(k), v: read(v), beta: read(beta), s0: read(starts), ...factors },
         ...{ keys: read(pairs.keys), inverse: read(pairs.inverse) },
-        ...{ middles: write(middles), errors: write(errors), writes: write(writes) },
+        ...{ middles: write(middles), errors: update(errors), writes: write(writes) },
       },
       emit,
     );
   }
   const written = writes ?? v;
 
-  const columnBlocks = Math.ceil(valueDim / plan.COLUMNS);
+  const columns = columnsOf(local);
+  const columnBlocks = Math.ceil(valueDim / columns);
   const dbetas = scratch(columnBlocks * rows, delta);
   const ends = scratch(batch * parts * state, wantsKeys);
   const dv = dvOutput ?? scratch(rows * valueDim);
   const reverseGroups = batch * stateHeads * columnBlocks;
-  const scaleConstant = { SCALE: { kind: "float", value: scale } } as const;
+  const uniforms = { ...headUniforms(local), ...scaleUniform(scale), chunks: parts, rows };
   emit.dispatch({
     kernel: "linear_attention/reverse",
-    constants: { ...headConstants(sizes), ...plan, ...scaleConstant },
-    uniforms: { time, chunks: parts, groups: reverseGroups, rows },
+    constants: { ...columnConstants(sizes), FIRST: dy === undefined ? sizes.readers : 0 },
+    uniforms: { ...uniforms, groups: reverseGroups, blocks: columnBlocks },
     bindings: {
       ...{ q: read(q), k: read(k), v: undefined, beta: read(beta), ...factors },
       ...{ pairs: read(pairs.pairs), inverse: read(pairs.inverse), errors: read(errors) },
@@ -138,8 +134,8 @@ function lowerRun(
   if (dpairs !== undefined || dkeys !== undefined || perHead) {
     emit.dispatch({
       kernel: "linear_attention/pair_gradient",
-      constants: { ...headConstants(sizes), ...scaleConstant, FIRST: dy === undefined ? sizes.readers : 0 },
-      uniforms: { time, chunks: parts, groups: chunkGroups, ...decayStrideUniforms(decayTensor) },
+      constants: { ...headConstants(sizes), FIRST: dy === undefined ? sizes.readers : 0 },
+      uniforms: { ...uniforms, groups: chunkGroups, ...decayStrideUniforms(decayTensor) },
       bindings: {
         ...{ decay: read(decayRank === 1 ? decay : undefined), dy: read(dy), dv: read(delta ? dv : undefined) },
         ...{ writes: read(written), pairs: read(perHead ? pairs.pairs : undefined) },
@@ -161,11 +157,13 @@ function lowerRun(
     kernel: "linear_attention/key_gradient",
     constants: {
       ...headConstants(sizes),
-      ...scaleConstant,
       FIRST: dy === undefined ? sizes.readers : 0,
       VECTOR_KEYS: width === 4,
     },
-    uniforms: { time, chunks: parts, groups: chunkGroups * keyBlocks, rows, ...decayStrideUniforms(decayTensor) },
+    uniforms: {
+      ...{ ...uniforms, ...decayStrideUniforms(decayTensor) },
+      ...{ groups: chunkGroups * keyBlocks, key_blocks: keyBlocks },
+    },
     bindings: {
       ...{ q: read(q, width), k: read(k, width), decay: read(decayRank === 2 ? decay : undefined, width) },
       ...{ grow: factors.grow && { ...factors.grow, width: factorWidth } },

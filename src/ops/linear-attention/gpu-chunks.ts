@@ -13,7 +13,7 @@ import {
   spread,
   write,
 } from "../../runtime/webgpu/lowering.ts";
-import { type AttentionSizes, decayStrideUniforms, headConstants } from "./gpu-sizes.ts";
+import { type AttentionSizes, decayStrideUniforms, headConstants, headUniforms, scaleUniform } from "./gpu-sizes.ts";
 
 /** Tokens per chunk of the WY form and of the backward pass. */
 export const WY_CHUNK = 32;
@@ -45,20 +45,21 @@ export function batchPart<T extends GpuTensor | undefined>(tensor: T, { first, c
   return part(tensor, first * elements, count * elements);
 }
 
-/** Value columns per workgroup in kernels/linear_attention/columns.wgsl, or undefined where one head's keys are too many. */
-export function columnPlan({ keyDim, valueDim }: AttentionSizes, { workgroupMemory }: DeviceFacts) {
-  const padded = WY_CHUNK * Math.ceil(keyDim / WY_CHUNK);
-  for (const columns of [16, 8, 4]) {
-    const rows = columns === 16 ? 2 : 1;
-    const slab = WY_CHUNK * (WY_CHUNK + rows);
-    const bytes = 4 * ((padded + WY_CHUNK) * columns + slab + (WY_CHUNK * columns) / 4);
-    const wasteful = columns > 4 && columns >= 2 * valueDim;
-    if (bytes <= workgroupMemory && !wasteful) return { COLUMNS: columns, ROWS: rows, PADDED: padded };
-  }
-  return undefined;
+/** Elements per batch of a tensor that has a batch axis: one number, or none. */
+export function elementsPerBatch(tensor: GpuTensor | undefined, batch: number): number[] {
+  if (tensor === undefined || tensor.shape[0] !== batch) return [];
+  return [tensor.shape.slice(1).reduce((n, d) => n * d, 1)];
 }
 
-export type ColumnPlan = NonNullable<ReturnType<typeof columnPlan>>;
+/** Value columns, a thread each, per workgroup of kernels/linear_attention/columns.wgsl. */
+export const columnsOf = ({ valueDim }: AttentionSizes): number => (valueDim > 32 ? 64 : 32);
+
+/** Of kernels/linear_attention/columns.wgsl; the column of the state has room for the next power of two. */
+export const columnConstants = (sizes: AttentionSizes): Record<string, number> => ({
+  ...headConstants(sizes),
+  COLUMNS: columnsOf(sizes),
+  KEY_SLOTS: Math.max(16, 2 ** Math.ceil(Math.log2(sizes.keyDim))),
+});
 
 /** Sizes of one run. */
 export interface RunSizes extends AttentionSizes {
@@ -98,8 +99,8 @@ export function emitFactors(
   const threads = batch * chunks * stateHeads * (decayRank === 2 ? keyDim : 1);
   emit.dispatch({
     kernel: "linear_attention/factors",
-    constants: { KEYS: keyDim, HEADS: stateHeads, DECAY: decayRank, LENGTH: chunk },
-    uniforms: { batch, time, chunks, ...decayStrideUniforms(decay.tensor) },
+    constants: { DECAY: decayRank, LENGTH: chunk },
+    uniforms: { ...headUniforms(sizes), batch, chunks, ...decayStrideUniforms(decay.tensor) },
     bindings: { decay: read(decay.bound), grow: write(scratch.grow), fade: write(scratch.fade) },
     workgroups: spread(Math.ceil(threads / 64)),
   });
@@ -127,13 +128,13 @@ export function emitPrepare(
   { pairs, keys, inverse }: Pairs,
   emit: Emitter,
 ): void {
-  const { batch, time, parts, stateHeads, delta } = sizes;
+  const { batch, parts, stateHeads, delta } = sizes;
   if (!delta && pairs === undefined) return;
   const groups = batch * parts * stateHeads;
   emit.dispatch({
     kernel: "linear_attention/prepare",
     constants: headConstants(sizes),
-    uniforms: { time, chunks: parts, groups, ...decayStrideUniforms(decayTensor) },
+    uniforms: { ...headUniforms(sizes), chunks: parts, groups, ...decayStrideUniforms(decayTensor) },
     bindings: {
       q: pairs && read(inputs.q),
       k: read(inputs.k),
@@ -156,25 +157,31 @@ const scanBindings = {
 
 export type ScanBindings = { readonly [K in keyof typeof scanBindings]?: Binding | undefined };
 
-/** From chunk to chunk: all of them (`span` undefined), or each 64 tokens by themselves. */
+/** From chunk to chunk: all of them (`span` undefined), or each segment of `span` chunks by itself. */
 export function emitScan(
   sizes: RunSizes,
-  plan: ColumnPlan,
   scale: number,
+  /** Chunks of a segment, where each segment is computed by itself. */
   span: number | undefined,
+  reason: string,
   bindings: ScanBindings,
   emit: Emitter,
 ): void {
-  const { batch, time, parts, stateHeads, valueDim } = sizes;
+  const { batch, parts, stateHeads, valueDim } = sizes;
   const segments = span === undefined ? 1 : Math.ceil(parts / span);
-  const groups = batch * segments * stateHeads * Math.ceil(valueDim / plan.COLUMNS);
+  const columns = columnsOf(sizes);
+  const blocks = Math.ceil(valueDim / columns);
+  const groups = batch * segments * stateHeads * blocks;
   emit.dispatch({
     kernel: "linear_attention/scan",
-    constants: { ...headConstants(sizes), ...plan, SCALE: { kind: "float", value: scale } },
-    uniforms: { time, chunks: parts, segments, span: span ?? parts, groups },
+    constants: columnConstants(sizes),
+    uniforms: {
+      ...{ ...headUniforms(sizes), ...scaleUniform(scale) },
+      ...{ chunks: parts, segments, span: span ?? parts, groups, blocks },
+    },
     bindings: { ...scanBindings, ...bindings },
     workgroups: spread(groups),
-    reason: span === undefined ? "chunks of 32 tokens" : "states and writes again, 64 tokens each",
+    reason,
   });
 }
 

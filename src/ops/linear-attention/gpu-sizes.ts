@@ -33,20 +33,23 @@ export function attentionSizes(
   };
 }
 
-/** What every kernel of linear attention is specialised for (kernels/linear_attention/heads.wgsl). */
-export function headConstants(sizes: AttentionSizes): Record<string, number> {
+/** What kernels of linear attention are specialised for. Sizes are not: layers and prompts of any share pipelines. */
+export function headConstants({ readers, decayRank, delta }: AttentionSizes): Record<string, number> {
+  return { READERS: readers, DECAY: decayRank, DELTA: delta ? 1 : 0 };
+}
+
+/** Sizes and head counts as kernels/linear_attention/heads.wgsl reads them. */
+export function headUniforms(sizes: AttentionSizes): Record<string, number> {
+  const { time, keyDim, valueDim, stateHeads, queryHeads, keyHeads, outputHeads } = sizes;
   return {
-    KEYS: sizes.keyDim,
-    VALUES: sizes.valueDim,
-    HEADS: sizes.stateHeads,
-    QUERY_HEADS: sizes.queryHeads,
-    KEY_HEADS: sizes.keyHeads,
-    OUTPUTS: sizes.outputHeads,
-    READERS: sizes.readers,
-    DECAY: sizes.decayRank,
-    DELTA: sizes.delta ? 1 : 0,
+    ...{ time, keys: keyDim, values: valueDim, heads: stateHeads },
+    ...{ query_heads: queryHeads, key_heads: keyHeads, outputs: outputHeads },
+    ...{ outputs_per_query: outputHeads / queryHeads, heads_per_key: stateHeads / keyHeads },
   };
 }
+
+/** The scale as a uniform. */
+export const scaleUniform = (value: number) => ({ scale: { kind: "float", value } as const });
 
 export function decayStrideUniforms(decay: GpuTensor | undefined): Record<string, number> {
   if (decay === undefined) return {};
