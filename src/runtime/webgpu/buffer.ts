@@ -91,7 +91,7 @@ export async function readRegion(context: GpuContext, { buffer, offset, bytes }:
     const encoder = device.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
     device.queue.submit([encoder.finish()]);
-    await Promise.race([staging.mapAsync(GPUMapMode.READ), context.lost]);
+    await context.wait(staging.mapAsync(GPUMapMode.READ));
     context.check();
     return staging.getMappedRange().slice(0);
   } finally {

@@ -31,8 +31,8 @@ export interface GpuContext {
   readonly timestamps: boolean;
   /** Throws what went wrong since the last call: a lost device, a validation error, exhausted memory. */
   check(): void;
-  /** Rejects when the device is lost, resolves never. */
-  readonly lost: Promise<never>;
+  /** Waits for work of the device; rejects when it is lost. */
+  wait<T>(work: Promise<T>): Promise<T>;
 }
 
 /** Limits that kernels can make use of; the others stay at their defaults. */
@@ -129,6 +129,9 @@ export async function openDevice(host: GpuHost, options: GpuOptions = {}): Promi
       failure = undefined;
       if (thrown !== undefined) throw thrown;
     },
-    lost,
+    wait: (work) => {
+      const either = Promise.race([work, lost]);
+      return host.pace?.(either) ?? either;
+    },
   };
 }

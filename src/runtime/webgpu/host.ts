@@ -8,6 +8,8 @@ export interface GpuHost {
   /** @throws RuntimeError where there is no WebGPU at all, saying what to do. */
   gpu(): Promise<GPU>;
   kernels(): Promise<KernelTexts>;
+  /** Gives way to the GPU's work, where waiting for it takes a processor. */
+  pace?<T>(work: Promise<T>): Promise<T>;
   /** What was kept under this name; undefined if nothing. */
   recall(name: string): Promise<string | undefined>;
   /** Keeps text for later processes. Failing to is no error. */

@@ -41,7 +41,8 @@ export class PipelineCache {
   }
 }
 
-async function compile({ device }: GpuContext, parts: ShaderParts, shader: Shader): Promise<Pipeline> {
+async function compile(context: GpuContext, parts: ShaderParts, shader: Shader): Promise<Pipeline> {
+  const { device } = context;
   const label = parts.members.map(({ file }) => file).join(" + ");
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code: shader.code });
@@ -67,7 +68,7 @@ async function compile({ device }: GpuContext, parts: ShaderParts, shader: Shade
       (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
     );
   const scope = device.popErrorScope();
-  const [pipeline, invalid] = await Promise.all([created, scope]);
+  const [pipeline, invalid] = await context.wait(Promise.all([created, scope]));
   if (pipeline instanceof Error || invalid !== null) {
     const { messages } = await module.getCompilationInfo();
     const complaints = messages

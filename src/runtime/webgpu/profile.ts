@@ -37,7 +37,7 @@ export async function timeCommands(
     encoder.resolveQuerySet(querySet, 0, 2 * batch.length, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await Promise.race([staging.mapAsync(GPUMapMode.READ), context.lost]);
+    await context.wait(staging.mapAsync(GPUMapMode.READ));
     context.check();
     const stamps = new BigInt64Array(staging.getMappedRange().slice(0));
     for (const i of batch.keys()) {

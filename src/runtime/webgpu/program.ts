@@ -151,11 +151,11 @@ async function compile(
       device.queue.submit([encoder.finish()]);
       const results: Record<string, HostArray> = {};
       if (returned.length === 0) {
-        await Promise.race([device.queue.onSubmittedWorkDone(), context.lost]);
+        await context.wait(device.queue.onSubmittedWorkDone());
         context.check();
         return results;
       }
-      await Promise.race([staging.mapAsync(GPUMapMode.READ), context.lost]);
+      await context.wait(staging.mapAsync(GPUMapMode.READ));
       context.check();
       for (const { name, type, at, bytes } of returned) {
         const copy = bytes === 0 ? new ArrayBuffer(0) : staging.getMappedRange(at, bytes).slice(0);

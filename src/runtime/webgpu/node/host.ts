@@ -29,7 +29,38 @@ async function openDawn(): Promise<GPU> {
   }
 }
 
+/** Most milliseconds of a nap, and naps' share of the time that the work has taken so far. */
+const LONGEST_NAP = 0.5;
+const NAP_SHARE = 0.125;
+
+const never = new Int32Array(new SharedArrayBuffer(4));
+/** When each piece of work that is being waited for began. */
+const pending = new Set<{ readonly begin: number }>();
+let napping = false;
+
+function nap(): void {
+  napping = pending.size > 0;
+  if (!napping) return;
+  let latest = 0;
+  for (const { begin } of pending) latest = Math.max(latest, begin);
+  Atomics.wait(never, 0, 0, Math.min(LONGEST_NAP, NAP_SHARE * (performance.now() - latest)));
+  setImmediate(nap);
+}
+
+/**
+ * Dawn asks in every turn of the event loop whether work is done, without pause: a processor that software GPUs compute with, and
+ * that others need too. Turns are made longer by naps, short against the time that the work has taken.
+ */
+function pace<T>(work: Promise<T>): Promise<T> {
+  const own = { begin: performance.now() };
+  pending.add(own);
+  if (!napping) setImmediate(nap);
+  napping = true;
+  return work.finally(() => pending.delete(own));
+}
+
 export const nodeHost: GpuHost = {
+  pace,
   gpu() {
     instance ??= openDawn();
     return instance;
