@@ -11,6 +11,7 @@ import { formatNumber } from "../plot/ticks.ts";
 import { createRuntime, type Device, devices } from "../runtime/index.ts";
 import { type WeightStorage, weightStorages } from "../runtime/types.ts";
 import { nearest } from "../spec/suggest.ts";
+import { activationsOption } from "./activations.ts";
 import { openArchitecture } from "./architecture.ts";
 import { InputError } from "./program.ts";
 import { formatTable } from "./table.ts";
@@ -27,6 +28,8 @@ interface BenchOptions {
   readonly sequence?: number;
   readonly device: Device;
   readonly weights?: WeightStorage;
+  readonly activations?: "f32" | "f16";
+  readonly tune?: boolean;
   readonly profile?: boolean;
 }
 
@@ -48,6 +51,8 @@ export function register(program: Command): void {
         ...weightStorages,
       ]),
     )
+    .addOption(activationsOption("architectures: "))
+    .option("--tune", "architectures, webgpu: first measure which variant of a kernel is fastest here, and remember it")
     .option("--profile", "architectures: also the time, the rate and the chosen variant of every kernel")
     .action(async (names: string[], options: BenchOptions) => {
       const known = listBenchmarks(join(ROOT, "bench"));
@@ -138,8 +143,8 @@ async function runBenchmark({ name, file }: Benchmark, options: BenchOptions): P
 
 async function runArchitecture(path: string, options: BenchOptions): Promise<SpeedReport> {
   const spec = openArchitecture(path);
-  const { device, threads, tokens, batch, sequence, profile, weights: weightStorage } = options;
-  const runtime = await createRuntime(device, { threads });
+  const { device, threads, activations, tune, tokens, batch, sequence, profile, weights: weightStorage } = options;
+  const runtime = await createRuntime(device, { threads, activations, tune });
   try {
     const isLive = process.stderr.isTTY === true;
     const progress = (what: string): void => {

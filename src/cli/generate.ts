@@ -9,6 +9,7 @@ import { loadModel, loadState, saveState } from "../model/node/files.ts";
 import type { ModelState } from "../model/state.ts";
 import { type Device, devices } from "../runtime/index.ts";
 import { type WeightStorage, weightStorages } from "../runtime/types.ts";
+import { activationsOption } from "./activations.ts";
 import { number, wholeNumber } from "./numbers.ts";
 import { InputError } from "./program.ts";
 import { StopText } from "./stop-text.ts";
@@ -28,6 +29,7 @@ interface GenerateCommandOptions {
   readonly stateOut?: string;
   readonly device: Device;
   readonly weights?: WeightStorage;
+  readonly activations?: "f32" | "f16";
   readonly threads?: number;
   readonly json?: boolean;
 }
@@ -78,6 +80,7 @@ export function register(program: Command): void {
         ...weightStorages,
       ]),
     )
+    .addOption(activationsOption(""))
     .addOption(option("--threads <n>", "threads of the CPU; default: all cores", wholeNumber(1)))
     .option("--json", "print one JSON object at the end instead of the text as it comes")
     .action((folder: string, options: GenerateCommandOptions) => generate(folder, options));
@@ -96,8 +99,8 @@ interface Generated {
 
 async function generate(folder: string, options: GenerateCommandOptions): Promise<void> {
   requireModel(folder);
-  const { device, threads, weights: weightStorage } = options;
-  const model = await loadModel(folder, { device, threads, weightStorage });
+  const { device, threads, activations, weights: weightStorage } = options;
+  const model = await loadModel(folder, { device, threads, activations, weightStorage });
   try {
     const tokenizer = await folderTokenizer(folder, model.spec.vocab_size, options.tokenizer);
     const { stateIn, stateOut, json = false, prompt } = options;

@@ -7,7 +7,7 @@ import type { StateAttributes } from "../graph/leaves.ts";
 import { bindShape, sizeOf } from "../graph/shape.ts";
 import type { Graph, Tensor } from "../graph/types.ts";
 import { optimise } from "../ops/passes/optimise.ts";
-import { createRuntime, type Device } from "../runtime/index.ts";
+import { createRuntime, type Device, type RuntimeOptions } from "../runtime/index.ts";
 import type { Buffer, Explanation, HostArray, LaunchTime, Program, Runtime, WeightStorage } from "../runtime/types.ts";
 import { loadSpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
@@ -23,7 +23,9 @@ export interface ModelOptions {
   readonly device?: Device;
   /** Threads of the wasm runtime. */
   readonly threads?: number | undefined;
-  /** How matrices are kept in memory, where the runtime has narrower types than f32 (the default). */
+  /** webgpu: how values in flight are kept, see RuntimeOptions. */
+  readonly activations?: RuntimeOptions["activations"];
+  /** How matrices are kept in memory, f32 by default; the narrower types need webgpu. */
   readonly weightStorage?: WeightStorage | undefined;
   /** Seed of the initial weights; default 0. */
   readonly seed?: number;
@@ -392,9 +394,13 @@ export function packableParameters(graph: Graph): Set<string> {
  */
 export async function createModel(architecture: ArchitectureSpec | string, options: ModelOptions = {}): Promise<Model> {
   const spec = typeof architecture === "string" ? loadSpec(architecture) : architecture;
-  const { device = "auto", threads, seed = 0, buffers, weightStorage = "f32" } = options;
-  const runtime = options.runtime ?? (await createRuntime(device, { threads }));
+  const { device = "auto", threads, activations, seed = 0, buffers, weightStorage = "f32" } = options;
+  const runtime = options.runtime ?? (await createRuntime(device, { threads, activations }));
   const ownsRuntime = options.runtime === undefined;
+  if (weightStorage !== "f32" && runtime.name !== "webgpu") {
+    if (ownsRuntime) await runtime.close();
+    throw new ModelError(`weights as ${weightStorage} need webgpu; ${runtime.name} keeps them as f32`);
+  }
   if (buffers !== undefined) return new Model(spec, runtime, buffers, { runtime: ownsRuntime, buffers: false });
   try {
     const graph = buildForward(spec, { stateful: true });

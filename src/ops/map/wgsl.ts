@@ -35,23 +35,33 @@ function literal(value: number): string {
   return `V(${/[.e]/.test(text) ? text : `${text}.0`})`;
 }
 
-/** Statements that compute the expression from x0, x1, …, and the name of the result. */
-export function expressionCode(expression: Expression): {
+/** What of the code below is declared in common/math.wgsl, or by the kernel (V). */
+const DECLARED = /\b(V|tanh_safe|log1p|sigmoid|softplus|erf)\(/g;
+
+/**
+ * Statements that compute the expression from x0, x1, …, and the name of the result. `prefix`: what V and the functions of
+ * common/math.wgsl are called, where the kernel includes them under other names.
+ */
+export function expressionCode(
+  expression: Expression,
+  prefix = "",
+): {
   readonly statements: readonly string[];
   readonly result: string;
 } {
+  const prefixed = (text: string): string => text.replace(DECLARED, `${prefix}$1(`);
   const statements: string[] = [];
   const names = new Map<string, string>();
   const visit = (e: Expression): string => {
     if (e.kind === "input") return `x${e.index}`;
-    if (e.kind === "constant") return literal(e.value);
+    if (e.kind === "constant") return prefixed(literal(e.value));
     const key = formatExpression(e);
     const known = names.get(key);
     if (known !== undefined) return known;
     const [a = "", b = "", c = ""] = e.args.map(visit);
     const name = `t${names.size}`;
     names.set(key, name);
-    statements.push(`let ${name} = ${code[e.fn](a, b, c)};`);
+    statements.push(`let ${name} = ${prefixed(code[e.fn](a, b, c))};`);
     return name;
   };
   const result = visit(expression);

@@ -1,40 +1,66 @@
 // Fewer dispatches for small programs: a kernel computes on the way in what another would have written for it alone.
-//   matmul of a map         down_proj(silu(gate) · up): the map is evaluated as the product reads it
-//   selective_scan's delta  dt_proj(x): a short product, evaluated by the thread that scans the channel
+//   matmul of a map             down_proj(silu(gate) · up): the map is evaluated as the product reads it
+//   linear_attention of a map   Δ · x and -Δ · exp(A_log): evaluated by the threads that scan
+//   rms_norm of a map           y + D · x
+//   selective_scan's delta      dt_proj(x): a short product, evaluated by the thread that scans the channel
 // Kernels see no difference: they read an accessor, whose text is the producer (see lowerStep).
-import { inputsOf } from "../../graph/expression.ts";
 import { rewriteGraph, usesOf } from "../../graph/graph.ts";
-import { type Bindings, type BoundType, bindType, sameShape } from "../../graph/shape.ts";
+import { type Bindings, type BoundType, bindType } from "../../graph/shape.ts";
 import { apply, type Graph, type Node, type OpDefinition, type Tensor } from "../../graph/types.ts";
 import type { MapAttributes } from "../../ops/map/op.ts";
-import { expressionCode, hasFiniteConstants } from "../../ops/map/wgsl.ts";
+import { hasFiniteConstants } from "../../ops/map/wgsl.ts";
 import type { MatmulAttributes } from "../../ops/matmul/op.ts";
 import { RuntimeError } from "../types.ts";
+import { type Accessor, mapAccessor, productAccessor } from "./inlined-accessors.ts";
 import type { Binding, Dispatch, GpuTensor } from "./lowering.ts";
 
 /** Longest sums that a scan evaluates as it reads delta: dt_rank is a sixteenth of d_model. */
 const LONGEST_SUM = 256;
 
-/** A node whose input `index` is computed by `producer` as it is read. Inputs of the producer follow the node's own. */
-export class Inlined {
-  readonly consumer: Node;
+/** The inputs that kernels of an op may compute as they read them, and by what. */
+const inlinable: Readonly<Record<string, Readonly<Record<number, (consumer: Node, producer: Node) => boolean>>>> = {
+  matmul: { 0: rowsFit },
+  selective_scan: { 1: productFits },
+  linear_attention: { 2: mapFits, 3: mapFits },
+  rms_norm: { 0: mapFits },
+};
+
+/** Input `index` of a node, which `producer` computes as it is read. */
+interface InlinedInput {
   readonly index: number;
   readonly producer: Node;
-  /** The attributes of the consumer, and the type of what is inlined; bound once the program is planned. */
-  readonly bound: { readonly attributes: unknown; readonly type: BoundType } | undefined;
+  /** What the node reads, and what the producer makes of the same elements, perhaps in another shape; bound once the program is planned. */
+  readonly bound?: { readonly read: BoundType; readonly made: BoundType };
+}
 
-  constructor(consumer: Node, index: number, producer: Node, bound?: Inlined["bound"]) {
+/** A node with inlined inputs. Inputs of their producers follow the node's own. */
+export class Inlined {
+  readonly consumer: Node;
+  readonly inlined: readonly InlinedInput[];
+  /** The attributes of the consumer, bound once the program is planned. */
+  readonly attributes: unknown;
+
+  constructor(consumer: Node, inlined: readonly InlinedInput[], attributes?: unknown) {
     this.consumer = consumer;
-    this.index = index;
-    this.producer = producer;
-    this.bound = bound;
+    this.inlined = inlined;
+    this.attributes = attributes;
   }
 
   bind(bindings: Bindings): Inlined {
     const { op, attributes, inputs } = this.consumer;
-    const tensor = inputs[this.index] as Tensor;
-    const bound = { attributes: op.bind?.(attributes, bindings) ?? attributes, type: bindType(tensor, bindings) };
-    return new Inlined(this.consumer, this.index, this.producer, bound);
+    const inlined = this.inlined.map(({ index, producer }) => {
+      const [read, made] = [inputs[index], producer.outputs[0]].map((tensor) => bindType(tensor as Tensor, bindings));
+      return { index, producer, bound: { read, made } as NonNullable<InlinedInput["bound"]> };
+    });
+    return new Inlined(this.consumer, inlined, op.bind?.(attributes, bindings) ?? attributes);
+  }
+
+  /** What the consumer's own lowering sees: tensors of the node's type where an input is computed. */
+  virtualInputs(inputs: readonly (GpuTensor | undefined)[]): (GpuTensor | undefined)[] {
+    const own = inputs.slice(0, this.consumer.inputs.length);
+    for (const { index, bound } of this.inlined)
+      if (bound !== undefined) own[index] = { kind: "tensor", ...bound.read, storage: "f32" };
+    return own;
   }
 }
 
@@ -42,165 +68,110 @@ export class Inlined {
 export function inlineProducers(graph: Graph): Graph {
   const { readers, leaving } = usesOf(graph);
   const isPrivate = (tensor: Tensor): boolean => readers.get(tensor)?.length === 1 && !leaving.has(tensor);
-  const chosen = new Map<Node, { readonly index: number; readonly producer: Node }>();
+  const chosen = new Map<Node, InlinedInput[]>();
   for (const node of graph.nodes) {
-    const index = node.op.name === "matmul" ? 0 : node.op.name === "selective_scan" ? 1 : undefined;
-    const source = index === undefined ? undefined : node.inputs[index];
-    if (index === undefined || source === undefined || !isPrivate(source)) continue;
-    const producer = source.node;
-    const fits = node.op.name === "matmul" ? mapFits(node, producer) : productFits(producer);
-    if (fits) chosen.set(node, { index, producer });
+    for (const [index, fits] of Object.entries(inlinable[node.op.name] ?? {})) {
+      let tensor = node.inputs[Number(index)];
+      // Another shape of the same elements is no obstacle.
+      while (tensor?.node.op.name === "reshape" && isPrivate(tensor)) tensor = tensor.node.inputs[0];
+      if (tensor === undefined || !isPrivate(tensor) || !fits(node, tensor.node)) continue;
+      chosen.set(node, [...(chosen.get(node) ?? []), { index: Number(index), producer: tensor.node }]);
+    }
   }
   return rewriteGraph(graph, (node, inputs, current) => {
-    const choice = chosen.get(node);
-    if (choice === undefined) return undefined;
-    const { index, producer } = choice;
-    const own = inputs.map((input, i) => (i === index ? undefined : input));
-    const added = producer.inputs.map((tensor) => tensor && current(tensor));
-    return apply(inlinedOp(node, index), [...own, ...added], new Inlined(node, index, producer));
+    const inlined = chosen.get(node);
+    if (inlined === undefined) return undefined;
+    const isOwn = (i: number): boolean => inlined.every(({ index }) => index !== i);
+    const own = inputs.map((input, i) => (isOwn(i) ? input : undefined));
+    const added = inlined.flatMap(({ producer }) => producer.inputs.map((tensor) => tensor && current(tensor)));
+    return apply(inlinedOp(node, isOwn), [...own, ...added], new Inlined(node, inlined));
   });
 }
 
-/** A product of rows with a weight; its rows computed element by element from inputs of the same shape, or single values. */
-function mapFits(consumer: Node, producer: Node): boolean {
+function mapFits(_consumer: Node, { op, attributes }: Node): boolean {
+  return op.name === "map" && hasFiniteConstants((attributes as MapAttributes).expression);
+}
+
+/** A product of rows with a weight. */
+function rowsFit(consumer: Node, producer: Node): boolean {
   const { transposeA, transposeB } = consumer.attributes as MatmulAttributes;
   const weight = consumer.inputs[1];
   if (transposeA || !transposeB || weight?.node.op.leaf !== "parameter" || weight.shape.length !== 2) return false;
-  if (producer.op.name !== "map") return false;
-  const [output] = producer.outputs;
-  const { expression } = producer.attributes as MapAttributes;
-  const alike = producer.inputs.every(
-    (input) =>
-      input !== undefined && output !== undefined && (sameShape(input.shape, output.shape) || input.shape.length === 0),
-  );
-  return alike && hasFiniteConstants(expression);
+  return mapFits(consumer, producer);
 }
 
-function productFits({ op, attributes, inputs: [x, weight, bias] }: Node): boolean {
+function productFits(_consumer: Node, { op, attributes, inputs: [x, weight, bias] }: Node): boolean {
   if (op.name !== "matmul" || bias !== undefined) return false;
   const { transposeA, transposeB } = attributes as MatmulAttributes;
   const depth = x?.shape.at(-1);
   return !transposeA && transposeB && weight?.shape.length === 2 && typeof depth === "number" && depth <= LONGEST_SUM;
 }
 
-function inlinedOp(consumer: Node, index: number): OpDefinition<Inlined> {
-  const { op, inputs, outputs } = consumer;
-  const original = (types: readonly (BoundType | undefined)[], { bound }: Inlined) =>
-    inputs.map((_, i) => (i === index ? bound?.type : types[i]));
+function inlinedOp({ op, inputs, outputs }: Node, isOwn: (input: number) => boolean): OpDefinition<Inlined> {
   return {
     name: op.name,
     infer: () => outputs.map(({ shape, dtype }) => ({ shape, dtype })),
-    flops(types, results, inlined) {
-      const { producer, bound } = inlined;
-      const added = types.slice(inputs.length);
-      const made = bound === undefined ? [] : [bound.type];
-      return (
-        op.flops(original(types, inlined), results, bound?.attributes) +
-        producer.op.flops(added, made, producer.attributes)
-      );
+    flops(types, results, { inlined, attributes }) {
+      const original = types.slice(0, inputs.length);
+      let next = inputs.length;
+      let flops = 0;
+      for (const { index, producer, bound } of inlined) {
+        const added = types.slice(next, next + producer.inputs.length);
+        next += producer.inputs.length;
+        original[index] = bound?.read;
+        flops += producer.op.flops(added, bound === undefined ? [] : [bound.made], producer.attributes);
+      }
+      return op.flops(original, results, attributes) + flops;
     },
     bind: (inlined, bindings) => inlined.bind(bindings),
-    inPlace: op.inPlace?.filter(([input]) => input !== index) ?? [],
+    inPlace: op.inPlace?.filter(([input]) => isOwn(input)) ?? [],
   };
 }
 
-/** The dispatch with the inlined tensor's accessor made of the producer's inputs. */
+/** The dispatch with accessors of what is inlined made of the producers' inputs. `virtual`: what virtualInputs gave, `inputs`: all. */
 export function inlineDispatch(
   dispatch: Dispatch,
-  virtual: GpuTensor,
-  { producer }: Inlined,
+  { consumer, inlined }: Inlined,
+  virtual: readonly (GpuTensor | undefined)[],
+  inputs: readonly (GpuTensor | undefined)[],
+): Dispatch {
+  let result = dispatch;
+  let next = consumer.inputs.length;
+  for (const { index, producer, bound } of inlined) {
+    const own = inputs.slice(next, next + producer.inputs.length);
+    next += producer.inputs.length;
+    if (bound === undefined) throw new RuntimeError("an inlined input is not bound");
+    result = inlineInput(result, virtual[index], producer, bound.made.shape, own);
+  }
+  return result;
+}
+
+function inlineInput(
+  dispatch: Dispatch,
+  virtual: GpuTensor | undefined,
+  producer: Node,
+  shape: readonly number[],
   inputs: readonly (GpuTensor | undefined)[],
 ): Dispatch {
   const entry = Object.entries(dispatch.bindings).find(([, binding]) => {
     const bound = binding?.tensor;
-    return bound === virtual || (bound?.kind === "part" && bound.of === virtual);
+    return bound !== undefined && (bound === virtual || (bound.kind === "part" && bound.of === virtual));
   });
   if (entry === undefined) return dispatch;
   const [name, binding] = entry as [string, Binding];
   if (binding.access !== "read") throw new RuntimeError(`${dispatch.kernel} writes ${name}, which is computed`);
   const { [name]: _, ...others } = dispatch.bindings;
-  const width = binding.width ?? 1;
   const first = binding.tensor.kind === "part" ? binding.tensor.first : 0;
-  const accessor = { name, width, first, columns: virtual.shape.at(-1) ?? 1 };
-  const { code, bindings } =
-    producer.op.name === "map" ? mapAccessor(accessor, producer, inputs) : productAccessor(accessor, inputs);
+  const wanted = { name, width: binding.width ?? 1, first, shape };
+  const isMap = producer.op.name === "map";
+  const { code, bindings }: Accessor = isMap
+    ? mapAccessor(wanted, (producer.attributes as MapAttributes).expression, inputs)
+    : productAccessor(wanted, inputs);
   return {
     ...dispatch,
     source: `${code}\n${dispatch.source ?? `#include "${dispatch.kernel}.wgsl"`}`,
     constants: { ...dispatch.constants, [`HAS_${name.toUpperCase()}`]: true },
     bindings: { ...others, ...bindings },
-    reason: [dispatch.reason, `${producer.op.name} computed as it is read`].filter(Boolean).join(", "),
+    reason: [dispatch.reason, `${name}: ${producer.op.name} computed as it is read`].filter(Boolean).join(", "),
   };
-}
-
-/** The accessor to write: elements count from `first`, `columns` a row. */
-interface Wanted {
-  readonly name: string;
-  readonly width: 1 | 4;
-  readonly first: number;
-  readonly columns: number;
-}
-
-interface Accessor {
-  readonly code: string;
-  readonly bindings: Readonly<Record<string, Binding | undefined>>;
-}
-
-function mapAccessor(
-  { name, width, first }: Wanted,
-  { attributes }: Node,
-  inputs: readonly (GpuTensor | undefined)[],
-): Accessor {
-  const { expression } = attributes as MapAttributes;
-  const { statements, result } = expressionCode(expression);
-  const bindings: Record<string, Binding> = {};
-  const lines: string[] = [];
-  for (const i of inputsOf(expression)) {
-    const tensor = inputs[i];
-    if (tensor === undefined) throw new RuntimeError("an input of an inlined map is missing");
-    const isScalar = tensor.shape.length === 0;
-    bindings[`${name}_in${i}`] = { tensor, access: "read", width: isScalar ? 1 : width };
-    const suffix = width === 4 && !isScalar ? "4" : "";
-    lines.push(`let x${i} = V(${name}_in${i}_load${suffix}(${isScalar ? "0u" : `i + ${first / width}u`}));`);
-  }
-  const code = [
-    `alias V = ${width === 4 ? "vec4<f32>" : "f32"};`,
-    '#include "common/math.wgsl"',
-    `fn ${name}_load${width === 4 ? "4" : ""}(i: u32) -> V {`,
-    ...[...lines, ...statements].map((line) => `  ${line}`),
-    `  return V(${result});`,
-    "}",
-  ];
-  return { code: code.join("\n"), bindings };
-}
-
-/** Element (row, column) of x · weightᵀ. */
-function productAccessor(
-  { name, width, first, columns }: Wanted,
-  [x, weight]: readonly (GpuTensor | undefined)[],
-): Accessor {
-  if (x === undefined || weight === undefined) throw new RuntimeError("an input of an inlined product is missing");
-  const depth = x.shape.at(-1) ?? 1;
-  const vector = depth % 4 === 0;
-  const [step, sum] = vector
-    ? [depth / 4, `dot(${name}_in0_load4(row + k), ${name}_in1_load4(column + k))`]
-    : [depth, `${name}_in0_load(row + k) * ${name}_in1_load(column + k)`];
-  const code = [
-    `fn ${name}_load(i: u32) -> f32 {`,
-    `  let row = (i + ${first}u) / ${columns}u * ${step}u;`,
-    `  let column = (i + ${first}u) % ${columns}u * ${step}u;`,
-    "  var sum = 0.0;",
-    `  for (var k = 0u; k < ${step}u; k++) { sum += ${sum}; }`,
-    "  return sum;",
-    "}",
-    `fn ${name}_load4(i: u32) -> vec4<f32> {`,
-    `  return vec4<f32>(${[0, 1, 2, 3].map((k) => `${name}_load(4u * i + ${k}u)`).join(", ")});`,
-    "}",
-  ];
-  if (width === 1) code.splice(-3);
-  const bindings: Record<string, Binding> = {
-    [`${name}_in0`]: { tensor: x, access: "read", width: vector ? 4 : 1 },
-    [`${name}_in1`]: { tensor: weight, access: "read", width: vector ? 4 : 1 },
-  };
-  return { code: code.join("\n"), bindings };
 }

@@ -1,11 +1,10 @@
 // Several kernels in one shader: every name that a kernel declares gets its prefix, its entry point becomes a function, and
 // a new entry point hands each workgroup to the kernel whose it is.
 import type { Constants, Include, SourceLine } from "./preprocess.ts";
-import { evaluate } from "./preprocess.ts";
+import { declaredIn, evaluate, renamed } from "./preprocess.ts";
 import { memberLines, type ShaderMember } from "./shader.ts";
 
 const ENTRY = /@compute\s+@workgroup_size\(([^)]*)\)\s*fn\s+main\s*\(([\s\S]*?)\)\s*\{/;
-const DECLARATION = /^\s*(?:fn|const|alias|struct|override|var<workgroup>|var<private>)\s+(\w+)/;
 const ACCESSORS = ["load", "load4", "store", "store4", "word", "scale"];
 
 /** What has to fit together before kernels are merged. */
@@ -74,20 +73,15 @@ export function mergedMember(member: ShaderMember, include: Include): SourceLine
   const { prefix, present } = member;
   const { lines } = memberLines(member, include);
   const text = lines.map((line) => line.text).join("\n");
-  const declared = new Set<string>(present.flatMap((name) => ACCESSORS.map((accessor) => `${name}_${accessor}`)));
-  for (const line of lines) {
-    const name = DECLARATION.exec(line.text)?.[1];
-    if (name !== undefined) declared.add(name);
-  }
+  const accessors = present.flatMap((name) => ACCESSORS.map((accessor) => `${name}_${accessor}`));
   const plain = text.replace(ENTRY, (found, _size, parameters: string) => {
     const list = parametersOf(parameters).map(({ name, type }) => `${name}: ${type}`);
     // As many lines as before: complaints name the right ones.
     return `fn main(${list.join(", ")}) {${"\n".repeat(found.split("\n").length - 1)}`;
   });
-  const renamed = plain
-    .replace(/\buniforms\.(\w+)/g, `uniforms.${prefix}$1`)
-    .replace(/(?<![.\w])[A-Za-z_]\w*/g, (name) => (declared.has(name) ? `${prefix}${name}` : name));
-  return renamed.split("\n").map((renamedText, i) => ({ ...(lines[i] as SourceLine), text: renamedText }));
+  const members = plain.replace(/\buniforms\.(\w+)/g, `uniforms.${prefix}$1`).split("\n");
+  const texts = members.map((own, i) => ({ ...(lines[i] as SourceLine), text: own }));
+  return renamed(texts, new Set([...accessors, ...declaredIn(lines)]), prefix);
 }
 
 function parametersOf(text: string): Parameter[] {

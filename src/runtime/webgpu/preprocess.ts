@@ -1,5 +1,6 @@
 // The few directives that WGSL lacks, so that kernels can be specialised and loops unrolled where a compiler might spill:
 //   #include "common/math.wgsl"      a file under kernels/, once per kernel
+//   #include "common/math.wgsl" as x_    once more: each name that it declares, and V, starts with x_
 //   #if EXPRESSION  #elif EXPRESSION  #else  #endif
 //   #for NAME in FIRST..END  #endfor  repeats its lines with $NAME replaced by FIRST … END - 1
 // Expressions hold whole numbers, true, false, constants by name, max(a, b), min(a, b), and ( ) ! * / % + - < <= > >= == != && ||.
@@ -34,12 +35,13 @@ function expand(lines: readonly SourceLine[], constants: Constants, include: Inc
     }
     const [, name = "", argument = ""] = directive;
     if (name === "include") {
-      const path = argument.replaceAll('"', "");
-      if (seen.has(path)) continue;
-      seen.add(path);
+      const [, path = "", prefix = ""] = /^"?([^"\s]+)"?(?:\s+as\s+(\w+))?$/.exec(argument) ?? [];
+      if (prefix === "" && seen.has(path)) continue;
+      if (prefix === "") seen.add(path);
       const text = include(path);
       const included = text.split("\n").map((t, n) => ({ text: t, file: path, line: n + 1 }));
-      output.push(...expand(included, constants, include, seen));
+      const lines = expand(included, constants, include, prefix === "" ? seen : new Set([path]));
+      output.push(...(prefix === "" ? lines : renamed(lines, new Set([...declaredIn(lines), "V"]), prefix)));
     } else if (name === "if") {
       const { branches, end } = branchesFrom(lines, i);
       const taken = branches.find(({ condition, at }) => condition === "" || evaluate(condition, constants, at) !== 0);
@@ -61,6 +63,19 @@ function expand(lines: readonly SourceLine[], constants: Constants, include: Inc
       throw mistake(line, `"#${name}" is not a directive here; allowed: include, if, elif, else, endif, for, endfor`);
   }
   return output;
+}
+
+const DECLARATION = /^\s*(?:fn|const|alias|struct|override|var<workgroup>|var<private>)\s+(\w+)/;
+
+/** Names that lines declare for the whole shader. */
+export function declaredIn(lines: readonly SourceLine[]): string[] {
+  return lines.flatMap(({ text }) => DECLARATION.exec(text)?.[1] ?? []);
+}
+
+/** The lines with a prefix before these names. */
+export function renamed(lines: readonly SourceLine[], names: ReadonlySet<string>, prefix: string): SourceLine[] {
+  const rename = (name: string): string => (names.has(name) ? `${prefix}${name}` : name);
+  return lines.map((line) => ({ ...line, text: line.text.replace(/(?<![.\w])[A-Za-z_]\w*/g, rename) }));
 }
 
 const directiveOf = (line: SourceLine | undefined): string => /^\s*#(\w+)/.exec(line?.text ?? "")?.[1] ?? "";

@@ -31,18 +31,12 @@ export function lowerStep(
   const inputs = node.inputs.map(proxyOf);
   const outputs = node.outputs.map((output) => (layout.storage.has(output) ? proxyOf(output) : undefined));
   const inlined = attributes instanceof Inlined ? attributes : undefined;
-  const virtual: GpuTensor | undefined = inlined?.bound && { kind: "tensor", ...inlined.bound.type, storage: "f32" };
-  const own = inlined?.consumer.inputs.length ?? inputs.length;
-  const bound: GpuNode<unknown> = {
-    attributes: inlined?.bound?.attributes ?? attributes,
-    inputs: inputs.slice(0, own).map((input, i) => (i === inlined?.index ? virtual : input)),
-    outputs,
-  };
+  const seen = inlined?.virtualInputs(inputs) ?? inputs;
+  const bound: GpuNode<unknown> = { attributes: inlined?.attributes ?? attributes, inputs: seen, outputs };
   const emit: Emitter = {
     device: context.facts,
     dispatch(dispatch) {
-      if (inlined === undefined || virtual === undefined) step.dispatches.push(dispatch);
-      else step.dispatches.push(inlineDispatch(dispatch, virtual, inlined, inputs.slice(own)));
+      step.dispatches.push(inlined === undefined ? dispatch : inlineDispatch(dispatch, inlined, seen, inputs));
     },
     scratch(bytes) {
       const scratch: Scratch = { kind: "scratch", bytes: Math.max(16, Math.ceil(bytes / 4) * 4) };

@@ -2,7 +2,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { makeGraph } from "../../../src/graph/graph.ts";
 import { input } from "../../../src/graph/leaves.ts";
+import { createModel } from "../../../src/model/model.ts";
 import { add } from "../../../src/ops/map/op.ts";
+import { createRuntime } from "../../../src/runtime/index.ts";
 import type { Runtime } from "../../../src/runtime/types.ts";
 import { currentGpuHost, type GpuHost } from "../../../src/runtime/webgpu/host.ts";
 import { createWebGpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
@@ -72,6 +74,15 @@ describe("opening says what is missing", () => {
     await expect(
       open(await hostWith({ kernels: async () => ({}) })).then((r) => r.compile(sum, sizes)),
     ).rejects.toThrow("there is no kernel file kernels/map/map.wgsl (npm run build:kernels)");
+  });
+
+  it("halves on a CPU, which has none", async () => {
+    await expect(createRuntime("wasm", { activations: "f16" })).rejects.toThrow(
+      "activations as f16 need webgpu: wasm has only f32",
+    );
+    await expect(createModel(ARCHITECTURE, { device: "wasm", weightStorage: "int8" })).rejects.toThrow(
+      "weights as int8 need webgpu; wasm keeps them as f32",
+    );
   });
 
   it("halves on an adapter that has none", async () => {

@@ -5,6 +5,7 @@ import { preprocess } from "../../../src/runtime/webgpu/preprocess.ts";
 const files: Readonly<Record<string, string>> = {
   "a.wgsl": 'fn a() {}\n#include "b.wgsl"',
   "b.wgsl": '#include "a.wgsl"\nfn b() {}',
+  "c.wgsl": "const C = 1.0;\nfn c(x: V) -> V { return C * x.C; }",
 };
 const include = (path: string): string => {
   const text = files[path];
@@ -43,6 +44,16 @@ describe("directives", () => {
     ]);
     expect(run("#for i in 2..2\nnever\n#endfor")).toEqual([]);
     expect(run("#for i in 0..1\n$i $ij\n#endfor")).toEqual(["0 $ij"]);
+  });
+
+  it("include a file once more under other names", () => {
+    expect(run('#include "c.wgsl" as x_\n#include "c.wgsl"\nc()')).toEqual([
+      "const x_C = 1.0;",
+      "fn x_c(x: x_V) -> x_V { return x_C * x.C; }",
+      "const C = 1.0;",
+      "fn c(x: V) -> V { return C * x.C; }",
+      "c()",
+    ]);
   });
 
   it("include every file once", () => {

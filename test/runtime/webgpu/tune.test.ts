@@ -1,15 +1,15 @@
 // The tuner measures the candidates of a kernel once for each adapter and shape, and programs compiled later use what it found.
 import { afterAll, expect, test } from "vitest";
-import { makeGraph } from "../../src/graph/graph.ts";
-import { input } from "../../src/graph/leaves.ts";
-import { matmul } from "../../src/ops/matmul/op.ts";
-import { openDevice } from "../../src/runtime/webgpu/device.ts";
-import { currentGpuHost, type GpuHost } from "../../src/runtime/webgpu/host.ts";
-import { PipelineCache } from "../../src/runtime/webgpu/pipelines.ts";
-import { compileProgram, type Machine } from "../../src/runtime/webgpu/program.ts";
-import { compileTuned } from "../../src/runtime/webgpu/tune.ts";
-import { Tuner } from "../../src/runtime/webgpu/tuner.ts";
-import { expectClose, numbers } from "../ops/evaluate.ts";
+import { makeGraph } from "../../../src/graph/graph.ts";
+import { input } from "../../../src/graph/leaves.ts";
+import { matmul } from "../../../src/ops/matmul/op.ts";
+import { openDevice } from "../../../src/runtime/webgpu/device.ts";
+import { currentGpuHost, type GpuHost } from "../../../src/runtime/webgpu/host.ts";
+import { PipelineCache } from "../../../src/runtime/webgpu/pipelines.ts";
+import { compileProgram, type Machine } from "../../../src/runtime/webgpu/program.ts";
+import { compileTuned } from "../../../src/runtime/webgpu/tune.ts";
+import { Tuner } from "../../../src/runtime/webgpu/tuner.ts";
+import { expectClose, numbers } from "../../ops/evaluate.ts";
 
 const real = await currentGpuHost();
 const context = await openDevice(real, { adapter: "software" });
