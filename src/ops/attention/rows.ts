@@ -65,10 +65,11 @@ export function scoreConstants({
 }
 
 /**
- * Whether the device's lanes are those of a CPU's vector unit: reads of one address by all lanes are far cheaper there than
- * others, and registers are few anyhow. Known only by the size of subgroups.
+ * Whether the device's lanes are those of a CPU's vector unit: memory is read lane by lane there, whatever the addresses, while
+ * handing a value to all lanes is one instruction. Known only by the size of subgroups, which is small and always the same.
  */
-export const isCpu = ({ subgroups, subgroupMaxSize }: DeviceFacts): boolean => subgroups && subgroupMaxSize <= 8;
+export const isCpu = ({ subgroups, subgroupMinSize, subgroupMaxSize }: DeviceFacts): boolean =>
+  subgroups && subgroupMaxSize <= 8 && subgroupMinSize === subgroupMaxSize;
 
 /** Threads that share a row, so that each holds at most `most` vec4s of it. */
 export function lanesFor(vectors: number, most: number): number {

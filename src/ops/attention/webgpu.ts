@@ -24,10 +24,12 @@ const FEW_ROWS = 16;
 const PART_KEYS = 256;
 const ENOUGH_WORKGROUPS = 256;
 const DECODE_WORKGROUP = 128;
+/** Vectors of a row's queries and outputs up to which kernels for CPUs, in which all is unrolled, compile in a second. */
+const MOST_UNROLLED_VECTORS = 32;
 
 /** How the work of one forward pass is divided. */
 export interface AttentionPlan {
-  readonly kernel: "attention/forward" | "attention/decode";
+  readonly kernel: "attention/forward" | "attention/forward_subgroup" | "attention/decode";
   /** Rows of a workgroup and keys of a tile. */
   readonly rows: number;
   readonly keys: number;
@@ -57,7 +59,17 @@ export function planAttention(
     const splits = splitsFor(batch * keyHeads * rowTiles);
     return { kernel: "attention/decode", rows: tile, keys, lanes: 4, rowTiles, splits };
   }
-  const lanes = lanesFor(Math.max(keyVectors, valueVectors), isCpu(device) ? 64 : 16);
+  const vectors = keyVectors + valueVectors;
+  if (isCpu(device) && vectors <= MOST_UNROLLED_VECTORS) {
+    const each = [4, 2].find((count) => 64 * count <= rows) ?? 1;
+    const subgroup = device.subgroupMaxSize;
+    const fitting = Math.min(device.workgroupMemory - 64, 12288) / (16 * subgroup * vectors);
+    const keys = subgroup * ([4, 2].find((count) => count <= fitting) ?? 1);
+    const rowTiles = Math.ceil(rows / (64 * each));
+    const splits = splitsFor(batch * keyHeads * rowTiles);
+    return { kernel: "attention/forward_subgroup", rows: 64 * each, keys, lanes: 1, rowTiles, splits };
+  }
+  const lanes = lanesFor(Math.max(keyVectors, valueVectors), 16);
   const tileRows = 64 / lanes;
   // Keys and values of a tile, and with several lanes scores to be added up.
   const keyBytes =
@@ -100,6 +112,7 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
     const sharedKeys = lanes * Math.ceil(Math.ceil(keyDim / 4) / lanes);
     const sharedValues = lanes * Math.ceil(valueVectors / lanes);
     const isDecode = kernel === "attention/decode";
+    const { subgroupMaxSize } = emit.device;
     const [QV, VV] = isDecode ? [Math.ceil(keyDim / 4), valueVectors] : [sharedKeys, sharedValues];
     const sums: Scratch | undefined = partial ? emit.scratch(8 * splits * allRows) : undefined;
     const partialOutputs = partial ? emit.scratch(16 * splits * allRows * valueVectors) : undefined;
@@ -125,11 +138,15 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
       PARTIAL: partial,
       ...(isDecode
         ? { ROWS: plan.rows, WORKGROUP: DECODE_WORKGROUP }
-        : { LANES: lanes, Q4: QV / lanes, V4: VV / lanes, QUADS: plan.keys / 4 }),
+        : kernel === "attention/forward_subgroup"
+          ? { EACH: plan.rows / 64, SUBGROUP: subgroupMaxSize, QUADS: subgroupMaxSize / 4 }
+          : { LANES: lanes, Q4: QV / lanes, V4: VV / lanes, QUADS: plan.keys / 4 }),
     };
     const how = isDecode
       ? `${queryTokens * (queryHeads / keyHeads)} rows, 4 threads a key`
-      : `${plan.rows} rows of ${lanes} thread${lanes > 1 ? "s" : ""} over tiles of ${plan.keys} keys`;
+      : kernel === "attention/forward_subgroup"
+        ? `${plan.rows} rows over tiles of ${plan.keys} keys, broadcast in subgroups of ${subgroupMaxSize}`
+        : `${plan.rows} rows of ${lanes} thread${lanes > 1 ? "s" : ""} over tiles of ${plan.keys} keys`;
     for (const run of queryRuns(sizes, plan, emit)) {
       emit.dispatch({
         kernel,
