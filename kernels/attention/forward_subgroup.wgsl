@@ -30,7 +30,9 @@ fn main(
 #endif
   let head = place % KEY_HEADS;
   let b = uniforms.first_batch + place / KEY_HEADS % uniforms.batches;
-  let first_row = (uniforms.tiles - 1u - place / (KEY_HEADS * uniforms.batches)) * (64u * EACH);
+  // Last and first rows in turns: such devices give each core a run of workgroups that follow each other, and last rows see most keys.
+  let turn = place / (KEY_HEADS * uniforms.batches);
+  let first_row = select(uniforms.tiles - 1u - turn / 2u, turn / 2u, turn % 2u == 1u) * (64u * EACH);
   let rows = uniforms.queries * GROUP;
   let before = tokens_before(b, local);
   let shift = before + i32(uniforms.key_tokens) - i32(uniforms.query_tokens) + i32(uniforms.first_query);

@@ -1,7 +1,11 @@
 // linear_attention and its gradient on the GPU: sizes that take each kernel, extreme decays, chunks from state to state.
 import { describe, test } from "vitest";
+import { input } from "../../src/graph/leaves.ts";
 import { outputOf, type Tensor } from "../../src/graph/types.ts";
+import { differentiate } from "../../src/ops/gradients.ts";
 import { hasBeta, hasDecay, linearAttention, type UpdateRule } from "../../src/ops/linear-attention/op.ts";
+import { feedOf } from "./evaluate.ts";
+import { expectCut } from "./gpu.ts";
 import { checkOp, gpuRuntimes, type OpInput } from "./harness.ts";
 
 const rules: readonly UpdateRule[] = ["linear", "gated", "delta", "gated_delta"];
@@ -133,4 +137,35 @@ describe("linear_attention_gradient on the GPU", () => {
   )("log decays of $range by $decay: $rule", async (kind) => {
     await backward({ ...kind, time: 70, heads: [1, 1, 2], dk: 6, dv: 8 });
   });
+});
+
+describe("sequences of which tensors are larger than a binding are cut in time", () => {
+  const time = 1100;
+  const shapes = {
+    ...{ q: [1, time, 1, 8], k: [1, time, 1, 8], v: [1, time, 2, 32], decay: [1, time, 2], beta: [1, time, 2] },
+    ...{ s0: [1, 2, 8, 32], dy: [1, time, 2, 32], dsT: [1, 2, 8, 32] },
+  };
+  test.each(["gated", "gated_delta"] as const)("%s, forward and backward", async (rule) => {
+    const tensors = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, input(name, shape)]));
+    const { beta, dy, dsT, ...rest } = tensors;
+    const x = hasBeta(rule) ? { ...rest, beta } : rest;
+    const { y, sT } = attend(x as Readonly<Record<string, Tensor>>, rule);
+    const seeds = [
+      { tensor: y, gradient: dy as Tensor },
+      { tensor: sT, gradient: dsT as Tensor },
+    ];
+    const gradients = differentiate(seeds, Object.values(x) as Tensor[]);
+    const feed = feedOf(shapes);
+    // Keys of length one, decays that forget within some hundred tokens, so that what runs hand on matters and nothing explodes.
+    const scaled = new Map(
+      [...feed].map(([name, host]) => [name, { ...host, data: Array.from(host.data, rescale(name)) }]),
+    );
+    const all = [y, sT, ...gradients].filter((tensor) => tensor !== undefined);
+    await expectCut(all, scaled, { tolerance: 1e-4, maxBinding: 270_000 });
+  });
+
+  const rescale =
+    (name: string) =>
+    (value: number): number =>
+      name === "decay" ? -0.01 * Math.abs(value) : name === "beta" ? Math.abs(value) : name === "k" ? value / 3 : value;
 });

@@ -20,7 +20,7 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
   const [keyWidth, valueWidth] = [widthOf(keyDim), widthOf(valueDim)];
   const [keyVectors, valueVectors] = [Math.ceil(keyDim / 4), Math.ceil(valueDim / 4)];
   // dk and dv by keys keeps four rows of channels in registers, dq by rows three.
-  const lanes = lanesFor(Math.max(keyVectors, valueVectors), isCpu(device) ? 64 : 8);
+  const lanes = lanesFor(Math.max(keyVectors, valueVectors), isCpu(device) ? 16 : 8);
   const [Q4, V4] = [Math.ceil(keyVectors / lanes), Math.ceil(valueVectors / lanes)];
   const [QV, VV] = [Q4 * lanes, V4 * lanes];
   const tileBytes = (tile: number): number => tile * 16 * (QV + VV) + 8 * tile + (lanes > 1 ? 512 * tile : 0);

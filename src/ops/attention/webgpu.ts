@@ -66,7 +66,8 @@ export function planAttention(
     const fitting = Math.min(device.workgroupMemory - 64, 12288) / (16 * subgroup * vectors);
     const keys = subgroup * ([4, 2].find((count) => count <= fitting) ?? 1);
     const rowTiles = Math.ceil(rows / (64 * each));
-    const splits = splitsFor(batch * keyHeads * rowTiles);
+    // Few cores need few workgroups.
+    const splits = batch * keyHeads * rowTiles < 8 ? splitsFor(batch * keyHeads * rowTiles) : 1;
     return { kernel: "attention/forward_subgroup", rows: 64 * each, keys, lanes: 1, rowTiles, splits };
   }
   const lanes = lanesFor(Math.max(keyVectors, valueVectors), 16);

@@ -7,17 +7,15 @@ import {
   type GpuLowering,
   type GpuTensor,
   read,
+  type Scratch,
   spread,
   update,
   write,
 } from "../../runtime/webgpu/lowering.ts";
 import {
-  type BatchRun,
   batchPart,
-  batchRuns,
   columnConstants,
   columnsOf,
-  elementsPerBatch,
   emitFactors,
   emitPrepare,
   emitScan,
@@ -25,7 +23,11 @@ import {
   factorScratch,
   type Pairs,
   pairFloats,
+  type Run,
+  runPart,
   runSizes,
+  runsOf,
+  WY_CHUNK,
 } from "../linear-attention/gpu-chunks.ts";
 import {
   type AttentionSizes,
@@ -36,6 +38,7 @@ import {
   scaleUniform,
 } from "../linear-attention/gpu-sizes.ts";
 import type { LinearAttentionAttributes } from "../linear-attention/op.ts";
+import { CHUNK } from "../linear-attention/shapes.ts";
 
 type Node = Parameters<GpuLowering<LinearAttentionAttributes>>[0];
 
@@ -43,29 +46,39 @@ export const lower: GpuLowering<LinearAttentionAttributes> = (node, emit) => {
   const sizes = attentionSizes("linear_attention_gradient", node);
   const { batch, time, stateHeads, keyDim, valueDim, outputHeads } = sizes;
   if (batch * time * stateHeads * keyDim * valueDim === 0) return;
-  const parts = Math.ceil(time / 32);
-  const blocks = Math.ceil(keyDim / 32);
-  const largest = [
-    ...[outputHeads * time * keyDim, outputHeads * time * valueDim, stateHeads * time * blocks],
-    ...[parts * stateHeads * keyDim * valueDim, pairFloats(time, outputHeads)],
-    ...(sizes.decayRank === 2 ? [stateHeads * time * keyDim] : []),
+  const state = stateHeads * keyDim * valueDim;
+  const perToken = [
+    ...[outputHeads * keyDim, outputHeads * valueDim, stateHeads * Math.ceil(keyDim / WY_CHUNK)],
+    ...[state / WY_CHUNK, WY_CHUNK * outputHeads],
+    ...(sizes.decayRank === 2 ? [stateHeads * keyDim] : []),
   ];
-  const shared = [...node.inputs, ...node.outputs].flatMap((tensor) => elementsPerBatch(tensor, batch));
-  for (const run of batchRuns(batch, [...largest, ...shared], emit.device)) lowerRun(node, sizes, run, emit);
+  const [q, k, v, decay, beta, , dy] = node.inputs;
+  const runs = runsOf(sizes, perToken, [q, k, v, decay, beta, dy, ...node.outputs.slice(0, 5)], emit.device);
+  // From the last tokens to the first: each run goes on from the gradient of the state that the next one began with.
+  let handed: Scratch | undefined;
+  for (const run of runs.reverse()) {
+    const dsT = run.isLast ? batchPart(node.inputs[7], run) : handed;
+    handed = run.isFirst ? undefined : emit.scratch(4 * state);
+    lowerRun(node, sizes, run, { dsT, ds0: handed ?? batchPart(node.outputs[5], run) }, emit);
+  }
 };
 
 function lowerRun(
   { inputs, outputs, attributes: { scale } }: Node,
   sizes: AttentionSizes,
-  run: BatchRun,
+  run: Run,
+  { dsT, ds0 }: Readonly<Record<"dsT" | "ds0", Bound | undefined>>,
   emit: Emitter,
 ): void {
   const local = runSizes(sizes, run);
   const { batch, time, parts, stateHeads, outputHeads, queryHeads, keyHeads, keyDim, valueDim, delta, decayRank } =
     local;
-  const bound = inputs.map((tensor): Bound | undefined => batchPart(tensor, run));
-  const [q, k, v, decay, beta, starts, dy, dsT] = bound;
-  const [dq, dk, dvOutput, ddecay, dbeta, ds0] = outputs.map((tensor): Bound | undefined => batchPart(tensor, run));
+  const [q, k, v, decay, beta] = inputs.slice(0, 5).map((tensor): Bound | undefined => runPart(tensor, run));
+  const starts = runPart(inputs[5], run, CHUNK);
+  const dy = runPart(inputs[6], run);
+  const [dq, dk, dvOutput, ddecay, dbeta] = outputs
+    .slice(0, 5)
+    .map((tensor): Bound | undefined => runPart(tensor, run));
   const decayTensor: GpuTensor | undefined = inputs[3];
   const scratch = (floats: number, wanted = true) => (wanted ? emit.scratch(4 * floats) : undefined);
   const state = stateHeads * keyDim * valueDim;

@@ -1,5 +1,6 @@
 // Dispatches that the chunked forms of linear attention and its gradient share: runs of batches that fit in bindings, what
 // decays leave, pairs of tokens, and the pass from chunk to chunk.
+import { sizeOf } from "../../graph/shape.ts";
 import {
   type Binding,
   type Bound,
@@ -14,18 +15,56 @@ import {
   write,
 } from "../../runtime/webgpu/lowering.ts";
 import { type AttentionSizes, decayStrideUniforms, headConstants, headUniforms, scaleUniform } from "./gpu-sizes.ts";
+import { CHUNK } from "./shapes.ts";
 
 /** Tokens per chunk of the WY form and of the backward pass. */
 export const WY_CHUNK = 32;
 
-/** Batches `first` … `first + count - 1`, of which no tensor is larger than a binding may be. */
-export interface BatchRun {
+/** Tokens `start` … `start + tokens - 1` of batches `first` … `first + count - 1`, of which nothing is larger than a binding may be. */
+export interface Run {
   readonly first: number;
   readonly count: number;
+  readonly start: number;
+  readonly tokens: number;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
 }
 
-/** `perBatch`: elements per batch of every tensor that a dispatch binds. */
-export function batchRuns(batch: number, perBatch: readonly number[], { maxBinding }: DeviceFacts): BatchRun[] {
+/**
+ * `perToken`: elements per token of every tensor and scratch along time that a dispatch binds; `bound`: the tensors among them.
+ * Runs of one batch follow each other in time: each goes on from the state of the one before.
+ */
+export function runsOf(
+  { batch, time, stateHeads, keyDim, valueDim }: AttentionSizes,
+  perToken: readonly number[],
+  bound: readonly (GpuTensor | undefined)[],
+  { maxBinding }: DeviceFacts,
+): Run[] {
+  const most = Math.floor(maxBinding / (4 * Math.max(1, ...perToken)));
+  const padded = CHUNK * Math.ceil(time / CHUNK);
+  const all = { start: 0, tokens: time, isFirst: true, isLast: true };
+  const state = stateHeads * keyDim * valueDim;
+  if (most >= padded) {
+    const perBatch = [state, ...bound.flatMap((tensor) => elementsPerBatch(tensor, batch))];
+    return batchRuns(batch, [...perBatch, ...perToken.map((elements) => elements * padded)], maxBinding).map((run) => ({
+      ...{ ...run, ...all },
+    }));
+  }
+  const aligned = bound.flatMap((tensor) => (tensor?.shape[1] === time ? [elementsPerToken(tensor)] : []));
+  let step = CHUNK;
+  const fits = (elements: number): boolean => elements % PART_ALIGNMENT === 0;
+  while (!aligned.every((elements) => fits(step * elements)) || !fits((step / CHUNK) * state)) step *= 2;
+  const tokens = Math.max(step, step * Math.floor(most / step));
+  const count = Math.ceil(time / tokens);
+  return Array.from({ length: batch * count }, (_, i) => {
+    const n = i % count;
+    const start = n * tokens;
+    const cut = { start, tokens: Math.min(tokens, time - start), isFirst: n === 0, isLast: n === count - 1 };
+    return { first: Math.floor(i / count), count: 1, ...cut };
+  });
+}
+
+function batchRuns(batch: number, perBatch: readonly number[], maxBinding: number): Pick<Run, "first" | "count">[] {
   const most = Math.floor(maxBinding / (4 * Math.max(1, ...perBatch)));
   if (most >= batch) return [{ first: 0, count: batch }];
   let step = 1;
@@ -37,18 +76,29 @@ export function batchRuns(batch: number, perBatch: readonly number[], { maxBindi
   }));
 }
 
-/** The run's part of a tensor whose first axis is the batch, or all of one that is the same for every batch. */
-export function batchPart<T extends GpuTensor | undefined>(tensor: T, { first, count }: BatchRun): Bound | T {
+/** The run's batches of a tensor whose first axis is the batch, or all of one that is the same for every batch. */
+export function batchPart<T extends GpuTensor | undefined>(tensor: T, { first, count }: Run): Bound | T {
   const [batch = 1, ...rest] = tensor?.shape ?? [];
   if (tensor === undefined || count === batch || batch === 1) return tensor;
-  const elements = rest.reduce((n, d) => n * d, 1);
+  const elements = sizeOf(rest);
   return part(tensor, first * elements, count * elements);
 }
 
+/** The run's batches and tokens of a tensor whose second axis is time (or chunks of `per` tokens), if it depends on time. */
+export function runPart<T extends GpuTensor | undefined>(tensor: T, run: Run, per = 1): Bound | T {
+  const [batch = 1, length = 1] = tensor?.shape ?? [];
+  if (tensor === undefined || length === 1 || (run.isFirst && run.isLast)) return batchPart(tensor, run);
+  const elements = elementsPerToken(tensor);
+  const start = (batch === 1 ? 0 : run.first) * length + run.start / per;
+  return part(tensor, start * elements, Math.ceil(run.tokens / per) * elements);
+}
+
+const elementsPerToken = ({ shape }: GpuTensor): number => sizeOf(shape.slice(2));
+
 /** Elements per batch of a tensor that has a batch axis: one number, or none. */
-export function elementsPerBatch(tensor: GpuTensor | undefined, batch: number): number[] {
+function elementsPerBatch(tensor: GpuTensor | undefined, batch: number): number[] {
   if (tensor === undefined || tensor.shape[0] !== batch) return [];
-  return [tensor.shape.slice(1).reduce((n, d) => n * d, 1)];
+  return [sizeOf(tensor.shape.slice(1))];
 }
 
 /** Value columns, a thread each, per workgroup of kernels/linear_attention/columns.wgsl. */
@@ -67,10 +117,12 @@ export interface RunSizes extends AttentionSizes {
   readonly parts: number;
 }
 
-export const runSizes = (sizes: AttentionSizes, { count }: BatchRun): RunSizes => ({
+export const runSizes = (sizes: AttentionSizes, { count, tokens }: Run): RunSizes => ({
   ...sizes,
   batch: count,
-  parts: Math.ceil(sizes.time / WY_CHUNK),
+  time: tokens,
+  chunks: Math.ceil(tokens / CHUNK),
+  parts: Math.ceil(tokens / WY_CHUNK),
 });
 
 /** What decays leave: of the state at a chunk's start (grow), of a token at its end (fade). Nothing without decay. */

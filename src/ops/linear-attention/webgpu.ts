@@ -10,16 +10,15 @@ import {
 } from "../../runtime/webgpu/lowering.ts";
 import { required } from "../types.ts";
 import {
-  type BatchRun,
   batchPart,
-  batchRuns,
-  elementsPerBatch,
   emitFactors,
   emitPrepare,
   emitScan,
   factorScratch,
   pairFloats,
+  runPart,
   runSizes,
+  runsOf,
   type ScanBindings,
   WY_CHUNK,
 } from "./gpu-chunks.ts";
@@ -55,12 +54,6 @@ export const lower: GpuLowering<LinearAttentionAttributes> = (node, emit) => {
 function chooseForm({ attributes: { rule } }: Node, sizes: AttentionSizes, emit: Emitter): Form {
   const { batch, time, stateHeads, keyDim, valueDim, readers, decayRank, delta } = sizes;
   if (time < (delta ? FEWEST_TOKENS.delta : FEWEST_TOKENS.linear)) return "tokens";
-  // Long prompts, of which the pairs of one batch alone are more than a binding may hold.
-  const scratch = Math.max(
-    pairFloats(time, sizes.outputHeads),
-    delta ? 0 : sizes.chunks * stateHeads * keyDim * valueDim,
-  );
-  if (4 * scratch > emit.device.maxBinding) return "tokens";
   const columns = batch * stateHeads * valueDim;
   const key = `${rule} ${decayRank} ${columns} ${keyDim} ${readers} T${2 ** Math.ceil(Math.log2(time))}`;
   // What the delta rules write depends on the state, so that chunks can't run beside each other.
@@ -71,29 +64,47 @@ function chooseForm({ attributes: { rule } }: Node, sizes: AttentionSizes, emit:
   );
 }
 
+/** The runs of a form, each with its part of every tensor, and the state that it goes on from and leaves. */
+function* statefulRuns({ inputs, outputs }: Node, sizes: AttentionSizes, form: Form, emit: Emitter) {
+  const { stateHeads, outputHeads, keyDim, valueDim, delta } = sizes;
+  const state = stateHeads * keyDim * valueDim;
+  const kept = outputs[2] !== undefined || form === "segments" ? state / CHUNK : 0;
+  const pairs = form === "tokens" ? 0 : WY_CHUNK * Math.max(outputHeads, delta ? stateHeads : 0);
+  const perToken = [outputHeads * valueDim, outputHeads * keyDim, stateHeads * valueDim, kept, pairs];
+  const [, , , , , initial] = inputs;
+  const [y, final, starts] = outputs;
+  const timed = [...inputs.slice(0, 5), y];
+  let handed: Scratch | undefined;
+  for (const run of runsOf(sizes, perToken, timed, emit.device)) {
+    const [q, k, v, decay, beta] = inputs.slice(0, 5).map((tensor) => runPart(tensor, run));
+    const s0 = run.isFirst ? batchPart(initial, run) : handed;
+    handed = run.isLast ? undefined : emit.scratch(4 * state);
+    yield {
+      run,
+      inputs: { q, k, v, decay, beta, s0 },
+      outputs: { y: runPart(y, run), final: handed ?? batchPart(final, run), starts: runPart(starts, run, CHUNK) },
+    };
+  }
+}
+
 /** In chunks of 32 tokens (kernels/linear_attention/scan.wgsl); `segments`: every 64 tokens beside the others, from states passed on. */
 function chunked(node: Node, sizes: AttentionSizes, form: "segments" | "chunks", emit: Emitter): void {
-  const { time, outputHeads, stateHeads, keyDim, valueDim, decayRank, delta } = sizes;
-  const { inputs, outputs, attributes } = node;
+  const { outputHeads, stateHeads, keyDim, valueDim, decayRank, delta } = sizes;
+  const { attributes } = node;
   const state = stateHeads * keyDim * valueDim;
-  const largest = [
-    ...[outputHeads * time * valueDim, outputHeads * time * keyDim, pairFloats(time, outputHeads)],
-    ...(outputs[2] === undefined && form === "chunks" ? [] : [sizes.chunks * state]),
-    ...[...inputs, ...outputs].flatMap((tensor) => elementsPerBatch(tensor, sizes.batch)),
-  ];
-  for (const run of batchRuns(sizes.batch, largest, emit.device)) {
+  for (const { run, inputs, outputs } of statefulRuns(node, sizes, form, emit)) {
     const local = runSizes(sizes, run);
-    const [q, k, v, decay, beta, s0] = inputs.map((tensor) => batchPart(tensor, run));
-    const [y, final, starts] = outputs.map((tensor) => batchPart(tensor, run));
+    const { q, k, v, decay, beta, s0 } = inputs;
+    const { y, final, starts } = outputs;
     const scratch = (floats: number): Scratch => emit.scratch(4 * local.batch * floats);
-    const decays = { tensor: inputs[3], bound: decay };
+    const decays = { tensor: node.inputs[3], bound: decay };
     const factors = emitFactors(local, WY_CHUNK, decays, factorScratch(local, emit), emit);
     const pairs = {
-      pairs: scratch(pairFloats(time, outputHeads)),
+      pairs: scratch(pairFloats(local.time, outputHeads)),
       keys: undefined,
-      inverse: delta ? scratch(pairFloats(time, stateHeads)) : undefined,
+      inverse: delta ? scratch(pairFloats(local.time, stateHeads)) : undefined,
     };
-    emitPrepare(local, { q, k, decay, beta }, inputs[3], pairs, emit);
+    emitPrepare(local, { q, k, decay, beta }, node.inputs[3], pairs, emit);
     const scan = (span: number | undefined, reason: string, bindings: ScanBindings) =>
       emitScan(local, attributes.scale, span, reason, { k: read(k), v: read(v), ...factors, ...bindings }, emit);
     const outward = { q: read(q), pairs: read(pairs.pairs), y: write(y) };
@@ -104,12 +115,12 @@ function chunked(node: Node, sizes: AttentionSizes, form: "segments" | "chunks",
       });
       continue;
     }
-    const states = starts ?? scratch(sizes.chunks * state);
+    const states = starts ?? scratch(local.chunks * state);
     scan(SEGMENT, "what every 64 tokens write", { final: write(states) });
     emit.dispatch({
       kernel: "linear_attention/pass",
       constants: { DECAY: decayRank },
-      uniforms: { ...headUniforms(local), segments: sizes.chunks, size: local.batch * state },
+      uniforms: { ...headUniforms(local), segments: local.chunks, size: local.batch * state },
       bindings: { grow: factors.grow, s0: read(s0), states: update(states), final: write(final) },
       workgroups: spread(Math.ceil((local.batch * state) / 64)),
     });
@@ -126,20 +137,19 @@ const SUM_FLOATS = 1536;
 const MOST_STAGED_FLOATS = 3072;
 
 function recurrent(node: Node, sizes: AttentionSizes, emit: Emitter): void {
-  const tensors = [...node.inputs, ...node.outputs];
-  const perBatch = tensors.flatMap((tensor) => elementsPerBatch(tensor, sizes.batch));
-  for (const run of batchRuns(sizes.batch, perBatch, emit.device)) recurrentRun(node, sizes, run, emit);
+  for (const { run, ...tensors } of statefulRuns(node, sizes, "tokens", emit))
+    recurrentRun(node, runSizes(sizes, run), tensors, emit);
 }
 
+type RunTensors = Omit<ReturnType<ReturnType<typeof statefulRuns>["next"]>["value"] & object, "run">;
+
 function recurrentRun(
-  { inputs, outputs, attributes }: Node,
+  { inputs: whole, attributes }: Node,
   sizes: AttentionSizes,
-  run: BatchRun,
+  { inputs: { q, k, v, decay, beta, s0 }, outputs: { y, final, starts } }: RunTensors,
   emit: Emitter,
 ): void {
-  const { time, chunks, stateHeads, keyDim, valueDim, readers, decayRank, delta } = sizes;
-  const [q, k, v, decay, beta, s0] = inputs.map((tensor) => batchPart(tensor, run));
-  const [y, final, starts] = outputs.map((tensor) => batchPart(tensor, run));
+  const { batch, time, chunks, stateHeads, keyDim, valueDim, readers, decayRank, delta } = sizes;
   const width = time > 1 && valueDim % 4 === 0 ? 4 : 1;
   // Threads per column so that each has at most 32 keys in registers; the rest of the workgroup are other columns.
   let lanes = 1;
@@ -155,7 +165,7 @@ function recurrentRun(
   let tokens = time === 1 ? 1 : 16;
   while (tokens > 1 && tokens * Math.max(sums / SUM_FLOATS, staged / STAGED_FLOATS) > 1) tokens /= 2;
   const blocks = Math.ceil(valueDim / columns / width);
-  const groups = run.count * stateHeads * blocks;
+  const groups = batch * stateHeads * blocks;
   emit.dispatch({
     kernel: "linear_attention/recurrent",
     constants: {
@@ -164,7 +174,7 @@ function recurrentRun(
       ...{ STAGED: staged <= MOST_STAGED_FLOATS, WHOLE: 4 * keyGroups * lanes === keyDim },
     },
     uniforms: {
-      ...{ ...headUniforms(sizes), ...scaleUniform(attributes.scale), ...decayStrideUniforms(inputs[3]) },
+      ...{ ...headUniforms(sizes), ...scaleUniform(attributes.scale), ...decayStrideUniforms(whole[3]) },
       ...{ chunks, groups, blocks },
     },
     bindings: {
