@@ -1,5 +1,5 @@
 // Runs the benchmarks that the goals ask for and writes what they measured into docs/performance.md.
-// `npx tsx bench/all.ts [matmul selective-scan linear-attention attention models training]`; without names all of them.
+// `npx tsx bench/all.ts [matmul selective-scan … training gpu-matmul …]`; without names all of them.
 // Results are kept in bench/results.json; a run of some benchmarks replaces theirs only. `--render` only rewrites the page;
 // `--rounds 3` makes models and training take less time, for a first look.
 import { spawnSync } from "node:child_process";
@@ -10,7 +10,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type BenchmarkResult, type Results, renderPage } from "./render.ts";
 
-const names = ["matmul", "selective-scan", "linear-attention", "attention", "models", "training"];
+/** On the device that Vulkan finds: VK_ICD_FILENAMES chooses. */
+const gpu = ["gpu-matmul", "gpu-selective-scan", "gpu-linear-attention", "gpu-attention"];
+const names = ["matmul", "selective-scan", "linear-attention", "attention", "models", "training", ...gpu];
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const file = here("results.json");
 const page = here("../docs/performance.md");

@@ -54,6 +54,21 @@ export const kernelGoals: readonly Goal[] = [
   scaling("attention, window 256", "attention", windowed.section),
 ];
 
+const gpuPeer = "onnxruntime, WebGPU";
+const gpu = (goal: string, benchmark: string, section: string, least: number, than = gpuPeer): Goal => {
+  const name = than === gpuPeer ? "onnxruntime" : than;
+  return { goal, benchmark: `gpu-${benchmark}`, section, ours: "hybraid", than, least, unit: `× ${name}` };
+};
+export const gpuGoals: readonly Goal[] = [
+  gpu("Mamba-1 scan, 512 × 1536 × 16", "selective-scan", "prefill,", 15),
+  gpu("gated linear attention, 24 × 128 × 64, T = 1024", "linear-attention", "gated, 24 heads", 3),
+  gpu("gated delta rule, 16 × 128 × 128, T = 512", "linear-attention", "gated delta, 16 heads", 3),
+  gpu("attention, T = 1024", "attention", "causal, 8 heads over 2", 1.2),
+  gpu("attention, T = 1024, window 256", "attention", "the same in a window", 1.2),
+  gpu("matmul 1024³", "matmul", "1024³", 1.2),
+  gpu("matmul 1024³", "matmul", "1024³", 2, "TensorFlow.js"),
+];
+
 const models = { W1: [380, 45], W2: [420, 42], W3: [800, 90] } as const;
 export const modelGoals: readonly Goal[] = Object.entries(models).flatMap(([name, [prefill, decode]]) => {
   const ahead = { benchmark: "models", section: `${name} prefill`, ours: "hybraid" };

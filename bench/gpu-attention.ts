@@ -1,11 +1,10 @@
 // Is attention on the GPU as fast as it can be? `npx tsx bench/gpu-attention.ts [part of a title] [--json file]`
-// Prompts, full and in a window, in turn with onnxruntime's GroupQueryAttention (WebGPU) on the same device; decoding over a long
-// cache, and training, forward and backward. Results are compared with the CPU's before anything is timed; what the peer's
-// differ by is printed, since it is not right on every device.
+// Prompts, full and in a window, in turn with onnxruntime's GroupQueryAttention (WebGPU) on the same device, and decoding over a
+// long cache. Results are compared with the CPU's before anything is timed; what the peer's differ by is printed, since it is
+// not right on every device.
 import type { Tensor } from "../src/graph/types.ts";
 import { attention } from "../src/ops/attention/op.ts";
 import { visiblePairs } from "../src/ops/attention/sizes.ts";
-import { differentiate } from "../src/ops/gradients.ts";
 import { required } from "../src/ops/types.ts";
 import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { compare } from "./compare.ts";
@@ -103,31 +102,10 @@ async function forward(c: Case, withPeer: boolean): Promise<void> {
   report.add({ title: c.title, work: work(c, 2), unit: "GFLOP", timings: await race(contenders, { rounds: ROUNDS }) });
 }
 
-async function training(c: Case): Promise<void> {
-  if (!c.title.includes(filter)) return;
-  const inputs = { ...inputsOf(c), dy: uniform([1, c.queries, c.heads[0], c.dim], -1, 1, 4) };
-  const both = await gpuOp(runtime, inputs, (x) => {
-    const y = outputOf(c)(x);
-    const names = ["q", "k", "v"] as const;
-    const gradients = differentiate(
-      [{ tensor: y, gradient: required(x.dy, "dy") }],
-      names.map((name) => required(x[name], name)),
-    );
-    return Object.fromEntries([
-      ["y", y],
-      ...names.map((name, i) => [`d${name}`, required(gradients[i], name)] as const),
-    ]);
-  });
-  // Scores once forward, once in each backward kernel; the products with dy, dq, dk and dv.
-  const timings = await race([both.contender("hybraid, forward and backward")], { rounds: ROUNDS });
-  report.add({ title: c.title, work: work(c, 9), unit: "GFLOP", timings });
-}
-
 const prompt = { queries: 1024, keys: 1024, heads: [8, 2], dim: 64 } as const;
 await forward({ ...prompt, title: "causal, 8 heads over 2, d = 64, T = 1024" }, true);
 await forward({ ...prompt, title: "the same in a window of 256", window: 256 }, true);
 await forward({ ...prompt, title: "one query over 8192 keys", queries: 1, keys: 8192 }, false);
-await training({ ...prompt, title: "training, T = 1024" });
 report.finish();
 await runtime.close();
 await cpu.close();

@@ -82,7 +82,7 @@ function attend(x: Readonly<Record<string, Tensor>>, rule: UpdateRule) {
 
 const runtime = await openGpu();
 const report = new Report("linear attention on the GPU");
-const wanted = process.argv[2] ?? "";
+const wanted = process.argv[2]?.startsWith("--") === false ? process.argv[2] : "";
 for (const c of cases) {
   if (!c.title.includes(wanted)) continue;
   const inputs = inputsOf(c);
@@ -148,4 +148,6 @@ for (const c of cases) {
     timings: await race(contenders),
   });
 }
+report.finish();
 await runtime.close();
+process.exit(0);

@@ -81,7 +81,7 @@ if ("gemm".includes(only)) {
       { a, b },
     );
     await requireEqual(ours, theirs, [["y", "y"]]);
-    const racers = [ours.contender("ours"), theirs.contender(), await tensorflow(size, size, size)];
+    const racers = [ours.contender("hybraid"), theirs.contender(), await tensorflow(size, size, size)];
     report.add({
       title: `${size}³: ${ours.program.explain().at(-1)?.kernels.join(", ")}`,
       work: (2 * size ** 3) / 1e9,
@@ -117,7 +117,7 @@ if ("gradient".includes(only)) {
       title: `gradient of a weight [${n}, ${k}] from ${rows} rows: ${ours.program.explain().at(-1)?.kernels.join(", ")}`,
       work: (2 * rows * n * k) / 1e9,
       unit: "GFLOP",
-      timings: await race([ours.contender("ours"), theirs.contender("onnxruntime, Transpose and MatMul")], rounds),
+      timings: await race([ours.contender("hybraid"), theirs.contender("onnxruntime, Transpose and MatMul")], rounds),
     });
   }
 }

@@ -116,7 +116,7 @@ async function forward(title: string, sizes: Sizes): Promise<void> {
     title: `${title}, ${name(sizes)}: ${ours.program.explain().at(-1)?.kernels.join(", ")}`,
     work: updates(sizes),
     unit: "G updates",
-    timings: await race([ours.contender("ours"), theirs.contender()], { rounds: 7, turn: 0.05 }),
+    timings: await race([ours.contender("hybraid"), theirs.contender()], { rounds: 7, turn: 0.05 }),
   });
   ours.program.free();
 }

@@ -58,7 +58,10 @@ export async function gpuOp(
     ]),
   );
   const outputs = Object.entries(build(tensors)).map(([name, tensor]) => ({ name, tensor }));
-  const program = await runtime.compile(makeGraph({ outputs }), { bindings: { B: 1, T: 1, C: 0 }, buffers: new Map() });
+  // Programs of few tokens are compiled to few dispatches.
+  const tokens = Math.max(1, ...Object.values(inputs).map(({ shape }) => shape[1] ?? 1));
+  const bindings = { B: 1, T: tokens, C: 0 };
+  const program = await runtime.compile(makeGraph({ outputs }), { bindings, buffers: new Map() });
   const values = Object.fromEntries(Object.entries(inputs).map(([name, { data }]) => [name, data]));
   return { program, values, contender: (name) => ({ name, run: () => program.run(values) }) };
 }

@@ -1,5 +1,5 @@
 // Tables of goals and measurements for docs/performance.md, between its markers.
-import { type Goal, kernelGoals, modelGoals, trainingGoals } from "./goals.ts";
+import { type Goal, gpuGoals, kernelGoals, modelGoals, trainingGoals } from "./goals.ts";
 
 export interface BenchmarkResult {
   readonly machine: { readonly cpu?: string; readonly threads: number; readonly node: string };
@@ -80,6 +80,7 @@ export function renderPage(page: string, results: Results): string {
   const parts: Readonly<Record<string, () => string>> = {
     machine: () => machineLine(results),
     kernels: () => goalTable(kernelGoals, results),
+    gpu: () => goalTable(gpuGoals, results),
     models: () => goalTable(modelGoals, results),
     "model-rates": () => rateTable("models", results),
     training: () => goalTable(trainingGoals, results),
