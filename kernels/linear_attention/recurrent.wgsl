@@ -25,8 +25,13 @@ var<workgroup> sums: array<V, TOKENS * SUMS * LANES * COLUMNS>;
 var<workgroup> products: array<f32, TOKENS * READERS * LANES>;
 #endif
 #endif
-/// Key 4 g + c of a lane is 4 (g LANES + lane) + c of the head.
+/// Key 4 g + c of a lane is 4 (g LANES + lane) + c of the head. The functions of a group are called with constants (UNROLLED), so
+/// that elements are registers: loops that index an array leave it in memory.
 var<private> s: array<V, 4 * GROUPS>;
+var<private> sum: array<V, SUMS>;
+#if DELTA
+var<private> product: array<f32, READERS>;
+#endif
 
 struct Head { b: u32, h: u32 }
 
@@ -93,42 +98,29 @@ fn main(
   let column = (group % uniforms.blocks * COLUMNS + place) * WIDTH;
   let live = column < uniforms.values;
   let state_at = (head.b * uniforms.heads + head.h) * uniforms.keys * uniforms.values + column;
-  for (var g = 0u; g < GROUPS; g++) {
-#for c in 0..4
-    s[g * 4u + $c] = V(0.0);
+#if UNROLLED
+#for g in 0..GROUPS
+      load_state($g, lane, state_at, live);
 #endfor
-  }
-#if HAS_S0
-  if (live) {
-    for (var g = 0u; g < GROUPS; g++) {
-#for c in 0..4
-      if (WHOLE || key_of(g, lane) + $c < uniforms.keys) {
-#if WIDTH == 4
-        s[g * 4u + $c] = s0_load4((state_at + (key_of(g, lane) + $c) * uniforms.values) / 4u);
 #else
-        s[g * 4u + $c] = s0_load(state_at + (key_of(g, lane) + $c) * uniforms.values);
-#endif
+      for (var g = 0u; g < GROUPS; g++) {
+        load_state(g, lane, state_at, live);
       }
-#endfor
-    }
-  }
 #endif
 
   for (var first = 0u; first < uniforms.time; first += TOKENS) {
 #if HAS_STARTS
     if (first % 64u == 0u && live) {
       let starts_at = ((head.b * uniforms.chunks + first / 64u) * uniforms.heads + head.h) * uniforms.keys * uniforms.values + column;
-      for (var g = 0u; g < GROUPS; g++) {
-#for c in 0..4
-        if (WHOLE || key_of(g, lane) + $c < uniforms.keys) {
-#if WIDTH == 4
-          starts_store4((starts_at + (key_of(g, lane) + $c) * uniforms.values) / 4u, s[g * 4u + $c]);
-#else
-          starts_store(starts_at + (key_of(g, lane) + $c) * uniforms.values, s[g * 4u + $c]);
-#endif
-        }
+#if UNROLLED
+#for g in 0..GROUPS
+      store_start($g, lane, starts_at);
 #endfor
+#else
+      for (var g = 0u; g < GROUPS; g++) {
+        store_start(g, lane, starts_at);
       }
+#endif
     }
 #endif
     let tokens = min(TOKENS, uniforms.time - first);
@@ -162,38 +154,23 @@ fn main(
         value = v_load(head_row(head.b, t, head.h) * uniforms.values + column);
 #endif
       }
-      var sum = array<V, SUMS>();
+#for o in 0..READERS + DELTA
+      sum[$o] = V(0.0);
+#endfor
 #if DELTA
-      var product = array<f32, READERS>();
+#for o in 0..READERS
+      product[$o] = 0.0;
+#endfor
 #endif
-      for (var g = 0u; g < GROUPS; g++) {
-        let quad = g * LANES + lane;
-        let key = row_at(head, READERS, t, n, quad);
-#if DECAY == 2
-        let kept = row_at(head, READERS + 1u, t, n, quad);
-#endif
-#for c in 0..4
-#if DECAY == 2
-        s[g * 4u + $c] *= kept[$c];
-#elif DECAY == 1
-        s[g * 4u + $c] *= gate.x;
-#endif
-#if DELTA
-        sum[READERS] += key[$c] * s[g * 4u + $c];
+#if UNROLLED
+#for g in 0..GROUPS
+      meet(head, $g, lane, t, n, gate.x, value);
+#endfor
 #else
-        s[g * 4u + $c] += key[$c] * value;
-#endif
-#endfor
-        for (var o = 0u; o < READERS; o++) {
-          let query = row_at(head, o, t, n, quad);
-#for c in 0..4
-          sum[o] += query[$c] * s[g * 4u + $c];
-#endfor
-#if DELTA
-          product[o] += dot(query, key);
-#endif
-        }
+      for (var g = 0u; g < GROUPS; g++) {
+        meet(head, g, lane, t, n, gate.x, value);
       }
+#endif
 #if QUAD
 #for o in 0..READERS + DELTA
       sum[$o] = quad_sum(sum[$o]);
@@ -219,12 +196,15 @@ fn main(
 #endif
 #if DELTA
       let write = gate.y * (value - sum[READERS]);
-      for (var g = 0u; g < GROUPS; g++) {
-        let key = row_at(head, READERS, t, n, g * LANES + lane);
-#for c in 0..4
-        s[g * 4u + $c] += key[$c] * write;
+#if UNROLLED
+#for g in 0..GROUPS
+      correct(head, $g, lane, t, n, write);
 #endfor
+#else
+      for (var g = 0u; g < GROUPS; g++) {
+        correct(head, g, lane, t, n, write);
       }
+#endif
 #endif
 #if LANES == 1 || QUAD
       // The lanes take turns with the outputs.
@@ -258,17 +238,15 @@ fn main(
   }
 #if HAS_FINAL
   if (live) {
-    for (var g = 0u; g < GROUPS; g++) {
-#for c in 0..4
-      if (WHOLE || key_of(g, lane) + $c < uniforms.keys) {
-#if WIDTH == 4
-        final_store4((state_at + (key_of(g, lane) + $c) * uniforms.values) / 4u, s[g * 4u + $c]);
-#else
-        final_store(state_at + (key_of(g, lane) + $c) * uniforms.values, s[g * 4u + $c]);
-#endif
-      }
+#if UNROLLED
+#for g in 0..GROUPS
+      store_final($g, lane, state_at);
 #endfor
-    }
+#else
+      for (var g = 0u; g < GROUPS; g++) {
+        store_final(g, lane, state_at);
+      }
+#endif
   }
 #endif
 }
@@ -298,3 +276,88 @@ fn store_output(head: Head, t: u32, reader: u32, column: u32, live: bool, sum: V
 #endif
   }
 }
+
+fn load_state(g: u32, lane: u32, state_at: u32, live: bool) {
+#for c in 0..4
+  s[g * 4u + $c] = V(0.0);
+#if HAS_S0
+  if (live && (WHOLE || key_of(g, lane) + $c < uniforms.keys)) {
+#if WIDTH == 4
+    s[g * 4u + $c] = s0_load4((state_at + (key_of(g, lane) + $c) * uniforms.values) / 4u);
+#else
+    s[g * 4u + $c] = s0_load(state_at + (key_of(g, lane) + $c) * uniforms.values);
+#endif
+  }
+#endif
+#endfor
+}
+
+#if HAS_STARTS
+fn store_start(g: u32, lane: u32, starts_at: u32) {
+#for c in 0..4
+  if (WHOLE || key_of(g, lane) + $c < uniforms.keys) {
+#if WIDTH == 4
+    starts_store4((starts_at + (key_of(g, lane) + $c) * uniforms.values) / 4u, s[g * 4u + $c]);
+#else
+    starts_store(starts_at + (key_of(g, lane) + $c) * uniforms.values, s[g * 4u + $c]);
+#endif
+  }
+#endfor
+}
+#endif
+
+#if HAS_FINAL
+fn store_final(g: u32, lane: u32, state_at: u32) {
+#for c in 0..4
+  if (WHOLE || key_of(g, lane) + $c < uniforms.keys) {
+#if WIDTH == 4
+    final_store4((state_at + (key_of(g, lane) + $c) * uniforms.values) / 4u, s[g * 4u + $c]);
+#else
+    final_store(state_at + (key_of(g, lane) + $c) * uniforms.values, s[g * 4u + $c]);
+#endif
+  }
+#endfor
+}
+#endif
+
+/// Lets the group's state decay and adds what it holds for the queries (linear rules: after writing) and the key.
+fn meet(head: Head, g: u32, lane: u32, t: u32, n: u32, kept_of_head: f32, value: V) {
+  let quad = g * LANES + lane;
+  let key = row_at(head, READERS, t, n, quad);
+#if DECAY == 2
+  let kept = row_at(head, READERS + 1u, t, n, quad);
+#endif
+#for c in 0..4
+#if DECAY == 2
+  s[g * 4u + $c] *= kept[$c];
+#elif DECAY == 1
+  s[g * 4u + $c] *= kept_of_head;
+#endif
+#if DELTA
+  sum[READERS] += key[$c] * s[g * 4u + $c];
+#else
+  s[g * 4u + $c] += key[$c] * value;
+#endif
+#endfor
+#for o in 0..READERS
+  {
+    let query = row_at(head, $o, t, n, quad);
+#for c in 0..4
+    sum[$o] += query[$c] * s[g * 4u + $c];
+#endfor
+#if DELTA
+    product[$o] += dot(query, key);
+#endif
+  }
+#endfor
+}
+
+#if DELTA
+/// Writes at the group's keys.
+fn correct(head: Head, g: u32, lane: u32, t: u32, n: u32, write: V) {
+  let key = row_at(head, READERS, t, n, g * LANES + lane);
+#for c in 0..4
+  s[g * 4u + $c] += key[$c] * write;
+#endfor
+}
+#endif

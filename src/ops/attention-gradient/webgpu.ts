@@ -1,8 +1,8 @@
 // Dispatch of attention_gradient (kernels/attention_gradient): row sums, then dq by rows, then dk and dv by keys; no atomics.
 
 import { RuntimeError } from "../../runtime/types.ts";
-import { float, type GpuLowering, read, spread, write } from "../../runtime/webgpu/lowering.ts";
-import { isCpu, lanesFor, rowAccess, scoreConstants, widthOf } from "../attention/rows.ts";
+import { float, type GpuLowering, isCpu, read, spread, write } from "../../runtime/webgpu/lowering.ts";
+import { lanesFor, rowAccess, scoreConstants, widthOf } from "../attention/rows.ts";
 import { type AttentionAttributes, attentionSizes } from "../attention/sizes.ts";
 import { required } from "../types.ts";
 

@@ -1,6 +1,6 @@
 // What the GPU kernels of attention are given besides their files: rows of channels as vec4s whatever the number of
 // channels, the constants of scores, and how many threads share a row.
-import { type DeviceFacts, type FloatValue, float } from "../../runtime/webgpu/lowering.ts";
+import { type FloatValue, float } from "../../runtime/webgpu/lowering.ts";
 import type { AttentionAttributes } from "./sizes.ts";
 
 /** Names of bindings whose rows are read or written, by the number of channels. */
@@ -63,13 +63,6 @@ export function scoreConstants({
     SCORE_SCALE: float(softcap > 0 ? scale / softcap : scale * log2),
   };
 }
-
-/**
- * Whether the device's lanes are those of a CPU's vector unit: memory is read lane by lane there, whatever the addresses, while
- * handing a value to all lanes is one instruction. Known only by the size of subgroups, which is small and always the same.
- */
-export const isCpu = ({ subgroups, subgroupMinSize, subgroupMaxSize }: DeviceFacts): boolean =>
-  subgroups && subgroupMaxSize <= 8 && subgroupMinSize === subgroupMaxSize;
 
 /** Threads that share a row, so that each holds at most `most` vec4s of it. */
 export function lanesFor(vectors: number, most: number): number {

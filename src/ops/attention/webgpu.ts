@@ -7,6 +7,7 @@ import {
   type Emitter,
   type GpuLowering,
   type GpuTensor,
+  isCpu,
   part,
   read,
   rowRuns,
@@ -15,7 +16,7 @@ import {
   write,
 } from "../../runtime/webgpu/lowering.ts";
 import { required } from "../types.ts";
-import { isCpu, lanesFor, rowAccess, scoreConstants, widthOf } from "./rows.ts";
+import { lanesFor, rowAccess, scoreConstants, widthOf } from "./rows.ts";
 import { type AttentionAttributes, type AttentionSizes, attentionSizes } from "./sizes.ts";
 
 /** Rows (queries times query heads of a key head) up to which the keys are divided among the threads, not the rows. */

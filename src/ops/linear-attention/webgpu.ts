@@ -2,6 +2,7 @@
 import {
   type Emitter,
   type GpuLowering,
+  isCpu,
   read,
   type Scratch,
   spread,
@@ -56,6 +57,8 @@ function chooseForm({ attributes: { rule } }: Node, sizes: AttentionSizes, emit:
   if (time < (delta ? FEWEST_TOKENS.delta : FEWEST_TOKENS.linear)) return "tokens";
   const columns = batch * stateHeads * valueDim;
   const key = `${rule} ${decayRank} ${columns} ${keyDim} ${readers} T${2 ** Math.ceil(Math.log2(time))}`;
+  // Chunks share what they read among 32 tokens; where memory is cache and lanes are few, the shorter sums of the recurrence win.
+  if (isCpu(emit.device)) return emit.tuned<Form>(key, ["tokens", "chunks"]);
   // What the delta rules write depends on the state, so that chunks can't run beside each other.
   if (delta) return emit.tuned<Form>(key, ["chunks", "tokens"]);
   return emit.tuned<Form>(
@@ -131,6 +134,9 @@ function chunked(node: Node, sizes: AttentionSizes, form: "segments" | "chunks",
 /** Chunks of 32 tokens in what the states at multiples of 64 tokens separate. */
 const SEGMENT = CHUNK / WY_CHUNK;
 
+/** Quads of keys that a thread may hold in registers. */
+const MOST_UNROLLED_GROUPS = 8;
+
 /** Floats of workgroup memory for staged rows, and for sums. */
 const STAGED_FLOATS = 2048;
 const SUM_FLOATS = 1536;
@@ -171,7 +177,11 @@ function recurrentRun(
     constants: {
       ...headConstants(sizes),
       ...{ LANES: lanes, COLUMNS: columns, GROUPS: keyGroups, QUAD: quad, WIDTH: width, TOKENS: tokens },
-      ...{ STAGED: staged <= MOST_STAGED_FLOATS, WHOLE: 4 * keyGroups * lanes === keyDim },
+      ...{
+        STAGED: staged <= MOST_STAGED_FLOATS,
+        WHOLE: 4 * keyGroups * lanes === keyDim,
+        UNROLLED: keyGroups <= MOST_UNROLLED_GROUPS,
+      },
     },
     uniforms: {
       ...{ ...headUniforms(sizes), ...scaleUniform(attributes.scale), ...decayStrideUniforms(whole[3]) },

@@ -86,6 +86,13 @@ export interface DeviceFacts {
   readonly maxStorageBindings: number;
 }
 
+/**
+ * Whether the device's lanes are those of a CPU's vector unit: memory is read lane by lane there, whatever the addresses, while
+ * handing a value to all lanes is one instruction. Known only by the size of subgroups, which is small and always the same.
+ */
+export const isCpu = ({ subgroups, subgroupMinSize, subgroupMaxSize }: DeviceFacts): boolean =>
+  subgroups && subgroupMaxSize <= 8 && subgroupMinSize === subgroupMaxSize;
+
 export interface Emitter {
   readonly device: DeviceFacts;
   /** Appends a dispatch. Dispatches run in order; each sees what the ones before it wrote. */
