@@ -267,6 +267,7 @@ fn column_sum(n: u32, which: u32, place: u32) -> V {
 #endif
 
 fn store_output(head: Head, t: u32, reader: u32, column: u32, live: bool, sum: V) {
+#if HAS_Y
   if (live) {
     let at = output_row(head.b, t, head.h * READERS + reader) * uniforms.values + column;
 #if WIDTH == 4
@@ -275,6 +276,7 @@ fn store_output(head: Head, t: u32, reader: u32, column: u32, live: bool, sum: V
     y_store(at, uniforms.scale * sum);
 #endif
   }
+#endif
 }
 
 fn load_state(g: u32, lane: u32, state_at: u32, live: bool) {

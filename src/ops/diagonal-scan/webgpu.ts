@@ -7,6 +7,7 @@ import {
   part,
   read,
   rowRuns,
+  type Scratch,
   spread,
   update,
   write,
@@ -29,11 +30,11 @@ const SHORTEST_RUN = 64;
 
 export const lower: GpuLowering<DiagonalScanAttributes> = ({ inputs, outputs, attributes }, emit) => {
   const u = required(inputs[0], "u");
-  const y = required(outputs[0], "y");
   const [batch = 0, tokens = 0, channels = 0] = u.shape;
   const parameters = inputs.slice(1, 5);
   const constants = modeConstants(parameters, attributes.discretization);
   if (batch * channels === 0) return;
+  const y = outputs[0] ?? emit.scratch(4 * batch * tokens * channels);
   const most = tokens < TOKENS ? MODES_OF_A_STEP : MODES_OF_A_WALK;
   const teams = Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(constants.MODES / most)));
   const lanes = WORKGROUP / Math.max(1, teams);
@@ -48,7 +49,7 @@ export const lower: GpuLowering<DiagonalScanAttributes> = ({ inputs, outputs, at
   };
   const stateSize = 2 * channels * constants.MODES;
   for (const { first, rows } of rowRuns(batch, Math.max(tokens * channels, stateSize), "f32", emit.device)) {
-    const cut = (tensor: GpuTensor | undefined, size: number) => tensor && part(tensor, first * size, rows * size);
+    const cut = (tensor: GpuTensor | Scratch | undefined, size: number) => tensor && part(tensor, first * size, rows * size);
     const [h0, hT] = [cut(inputs[5], stateSize), cut(outputs[1], stateSize)];
     const runs = runsOf(rows, tokens, channels, layout.TEAMS);
     const span = Math.max(1, Math.ceil(tokens / runs));

@@ -1,5 +1,5 @@
 // How gru and its gradient share out their work on the GPU: a workgroup per few rows that walks through time, or a dispatch per token.
-import { type DeviceFacts, type Emitter, type GpuTensor, part, rowRuns } from "../../runtime/webgpu/lowering.ts";
+import { type DeviceFacts, type Emitter, type GpuTensor, part, rowRuns, type Scratch } from "../../runtime/webgpu/lowering.ts";
 
 const WORKGROUP = 256;
 /** Weights of this many bytes are better read by the whole device once per token than by one workgroup at a time. */
@@ -64,7 +64,7 @@ export const rowsOfStep = (batch: number, most: number): number => Math.min(most
 export function batchParts(batch: number, widest: number, device: DeviceFacts) {
   return rowRuns(batch, widest, "f32", device).map(({ first, rows }) => ({
     rows,
-    cut: (tensor: GpuTensor | undefined, width: number) =>
+    cut: (tensor: GpuTensor | Scratch | undefined, width: number) =>
       tensor && (rows === batch ? tensor : part(tensor, first * width, rows * width)),
   }));
 }

@@ -8,11 +8,12 @@ export const lower: GpuLowering<GruAttributes> = ({ inputs, outputs }, emit) => 
   const [, , bias, h0] = inputs;
   const x = required(inputs[0], "x_gates");
   const weight = required(inputs[1], "w_hh");
-  const y = required(outputs[0], "y");
   const [, hT, gates] = outputs;
   const [batch = 0, tokens = 0] = x.shape;
   const hidden = weight.shape[1] ?? 0;
   if (batch * tokens * hidden === 0) return;
+  // Tokens are handed on through y, whether or not anything else reads it.
+  const y = outputs[0] ?? emit.scratch(4 * batch * tokens * hidden);
   for (const { rows, cut } of batchParts(batch, 4 * tokens * hidden, emit.device)) {
     const sequence = tokens * hidden;
     const bindings = {

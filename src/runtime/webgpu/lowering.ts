@@ -108,7 +108,7 @@ export interface Emitter {
 export interface GpuNode<A> {
   readonly attributes: A;
   readonly inputs: readonly (GpuTensor | undefined)[];
-  /** An output that nothing reads is undefined. Output 0 is always there if anything is. */
+  /** An output that nothing reads is undefined. */
   readonly outputs: readonly (GpuTensor | undefined)[];
 }
 
