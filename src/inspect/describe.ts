@@ -15,6 +15,7 @@ export const familyOf: { readonly [T in Operator["type"]]: Family } = {
   attention: "attention",
   rnn: "rnn",
   mlp: "ffn",
+  linear: "ffn",
 };
 
 type Words = readonly (string | false)[];
@@ -23,6 +24,7 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
   mamba: (o) => [
     `d_inner ${o.d_inner}`,
     `d_state ${o.d_state}`,
+    o.n_heads > 1 && `${o.n_heads} heads`,
     `d_conv ${o.d_conv}`,
     o.inner_norm !== null && "inner norms",
   ],
@@ -36,6 +38,7 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
     `${o.n_heads} heads`,
     `keys ${o.key_head_dim}, values ${o.value_head_dim}`,
     o.n_key_heads !== o.n_heads && `${o.n_key_heads} key heads`,
+    o.decay === "channel" && "decay per channel",
     `d_conv ${o.d_conv}`,
   ],
   linear_attention: (o) => [
@@ -58,7 +61,13 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
   ],
   s4d: (o) => [`d_state ${o.d_state}`, o.discretization, o.A_init],
   rnn: (o) => [o.cell, `d_hidden ${o.d_hidden}`],
-  mlp: (o) => [`d_ff ${o.d_ff}`, o.gated ? `${o.activation} gated` : o.activation],
+  mlp: (o) => [
+    `d_ff ${o.d_ff}`,
+    o.gated ? `${o.activation} gated` : o.activation,
+    o.token_shift && "token shift",
+    o.output_gate !== "none" && "output gate",
+  ],
+  linear: () => [],
 };
 
 const heads = (count: number, size: number): string => `${count} ${count === 1 ? "head" : "heads"} × ${size}`;
@@ -72,8 +81,18 @@ export function describeOperator<T extends Operator["type"]>(
 
 /** What surrounds an operator and is out of the ordinary: scales, further norms, no residual. */
 export function describeBranch(branch: ResolvedBranch): string[] {
-  return surroundings({ in: branch.in_scale, out: branch.out_scale }, branch.post_norm);
+  return [
+    ...surroundings({ in: branch.in_scale, out: branch.out_scale }, branch.post_norm),
+    ...(branch.adapter === null ? [] : [`adapters of rank ${branch.adapter.rank}`]),
+  ];
 }
+
+const reads: { readonly [I in ResolvedLayer["input"]]: string | false } = {
+  stream: false,
+  side: "reads the side",
+  stream_plus_side: "reads stream + side",
+  stream_and_embedding: "reads stream and embedding",
+};
 
 /** The same for a whole layer. */
 export function describeLayer(layer: ResolvedLayer): string[] {
@@ -83,10 +102,12 @@ export function describeLayer(layer: ResolvedLayer): string[] {
       ? ["no residual"]
       : [source === "normed" && "residual from the norm", scale !== 1 && `residual × ${scale}`];
   const words = [
+    reads[layer.input],
+    layer.output === "side" && "to the side",
     layer.norm === null && "no norm",
     layer.combine === "mean" && layer.branches.length > 1 && "mean",
     ...surroundings({ in: layer.in_scale, out: layer.out_scale }, layer.post_norm),
-    ...residual,
+    ...(layer.output === "side" ? [] : residual),
   ];
   return words.filter((word) => word !== false);
 }

@@ -10,7 +10,8 @@ import {
   withDefaults,
   within,
 } from "./context.ts";
-import { innerEps, resolveHeadNorm, resolveInnerNorm, resolveRope } from "./resolve-norm.ts";
+import { innerEps, resolveHeadNorm, resolveInnerNorm } from "./resolve-norm.ts";
+import { resolveRope } from "./resolve-rope.ts";
 import type {
   AttentionFields,
   FfnFields,
@@ -57,12 +58,20 @@ export function resolveMixer<T extends MixerFields["type"]>(
 }
 
 /** An ffn whose fields the schema has accepted. */
-export function resolveFfn(fields: FfnFields): FfnSpec {
-  return withDefaults("mlp", fields);
+export function resolveFfn(context: Context, fields: FfnFields): FfnSpec {
+  if (fields.type === "linear") return withDefaults("linear", fields);
+  const spec = withDefaults("mlp", fields);
+  if (!spec.gated && spec.gate_scale !== 1) {
+    complain(context, "gate_scale", "gate_scale multiplies the gate, and this mlp is not gated");
+  }
+  return spec;
 }
 
 function resolveMamba(context: Context, fields: MambaFields): MambaSpec {
-  const { d_state, d_conv, conv_bias, bias, dt_min, dt_max, dt_init_floor, ...given } = withDefaults("mamba", fields);
+  const { d_state, d_conv, conv_bias, n_heads, bias, dt_min, dt_max, dt_init_floor, ...given } = withDefaults(
+    "mamba",
+    fields,
+  );
   if (given.expand !== undefined && given.d_inner !== undefined) {
     complain(context, "d_inner", "d_inner and expand both give the inner width", "keep one of them");
   }
@@ -70,6 +79,7 @@ function resolveMamba(context: Context, fields: MambaFields): MambaSpec {
   const dt_rank = typeof given.dt_rank === "number" ? given.dt_rank : Math.ceil(context.d_model / 16);
   const inner_norm = resolveInnerNorm(within(context, "inner_norm"), given.inner_norm ?? false);
   checkOrder(context, "dt_min", dt_min, "dt_max", dt_max);
+  checkDivides(context, "n_heads", n_heads, "d_inner", d_inner);
   return {
     type: "mamba",
     d_inner,
@@ -77,7 +87,9 @@ function resolveMamba(context: Context, fields: MambaFields): MambaSpec {
     d_conv,
     dt_rank,
     conv_bias,
+    n_heads,
     bias,
+    output_bias: given.output_bias ?? bias,
     inner_norm,
     dt_min,
     dt_max,
@@ -130,6 +142,8 @@ function resolveMamba2(context: Context, fields: Mamba2Fields): Mamba2Spec {
     d_conv,
     conv_bias,
     bias,
+    output_bias: given.output_bias ?? bias,
+    in_proj_scale: withDefaults("in_proj_scale", given.in_proj_scale ?? {}),
     gated_norm,
     dt_limit,
     dt_min,
@@ -152,14 +166,22 @@ function resolveGatedNorm(
 }
 
 function resolveGatedDelta(context: Context, fields: GatedDeltaFields): GatedDeltaSpec {
-  const { n_key_heads, value_head_dim, output_norm, A_init_range, ...given } = withDefaults("gated_delta", fields);
+  const { n_key_heads, value_head_dim, output_norm, A_init_range, decay_rank, gate_rank, ...given } = withDefaults(
+    "gated_delta",
+    fields,
+  );
   const keyHeads = n_key_heads ?? given.n_heads;
   checkDivides(context, "n_key_heads", keyHeads, "n_heads", given.n_heads);
   checkOrder(context, "dt_min", given.dt_min, "dt_max", given.dt_max);
   const range = pairOf(A_init_range);
   checkRange(context, "A_init_range", range);
+  if (gate_rank !== undefined && given.output_gate === "none") {
+    complain(context, "gate_rank", "gate_rank is of the output gate, and there is none");
+  }
   return {
     ...given,
+    decay_rank: decay_rank ?? null,
+    gate_rank: gate_rank ?? null,
     n_key_heads: keyHeads,
     value_head_dim: value_head_dim ?? given.key_head_dim,
     output_norm: resolveInnerNorm(within(context, "output_norm"), output_norm ?? true),
