@@ -75,11 +75,17 @@ export function bindWeights(plan: WeightPlan, checkpoint: Checkpoint, ignorable:
   return { pieces, ignored };
 }
 
-/** The set of which the checkpoint has the largest share; the first of equals. */
+/** The set of which the checkpoint has the largest share, in the right shapes if possible; the first of equals. */
 function choose(sets: readonly (readonly StoredTensor[])[], checkpoint: Checkpoint): readonly StoredTensor[] {
   const share = (tensors: readonly StoredTensor[]): number =>
-    tensors.filter((tensor) => present(tensor, checkpoint)).length / Math.max(1, tensors.length);
+    tensors.reduce((sum, tensor) => sum + likeness(tensor, checkpoint), 0) / Math.max(1, tensors.length);
   return sets.reduce((best, one) => (share(one) > share(best) ? one : best), sets[0] ?? []);
+}
+
+function likeness(tensor: StoredTensor, checkpoint: Checkpoint): number {
+  const name = present(tensor, checkpoint);
+  if (name === undefined) return 0;
+  return checkpoint.info(name)?.shape.join() === tensor.shape.join() ? 1 : 0.5;
 }
 
 function present(tensor: StoredTensor, checkpoint: Checkpoint): string | undefined {

@@ -154,6 +154,13 @@ export class ImportedModel {
   }
 }
 
+/** Every layer has tensors of its own; a file that claims more is not worth building a graph for. */
+function requireLayers(layers: number, checkpoint: Checkpoint): void {
+  const tensors = checkpoint.names.length;
+  if (layers <= tensors) return;
+  throw new HuggingFaceError(checkpoint.name, `only ${tensors} tensors, but the configuration has ${layers} layers`);
+}
+
 /**
  * Matches a checkpoint with its configuration. No weights are read yet.
  *
@@ -175,6 +182,7 @@ export function importCheckpoint(
   }
   const converted = convertConfig(config, configFile, options);
   const { table, stack, spec } = converted;
+  requireLayers(new Set(stack.map(({ layer }) => layer)).size, checkpoint);
   const shapes = parameterShapes(spec);
   const plans = table.prefixes.map((prefix) => ({
     prefix,

@@ -108,6 +108,7 @@ function expand(rule: Rule, scope: Scope, shapes: ParameterShapes, covered: Read
   const matrices = names.map((parameter) => ({ parameter, shape: shapes.get(parameter) ?? [] }));
   if (!rule.stored.some((name) => name.includes("{expert}"))) {
     const parts = matrices.map(({ parameter, shape }) => ({ parameter, first: 0, rows: matrixOf(shape).rows }));
+    if (rule.cut === true) return cutTensors(rule, stored, parts, matrixOf(matrices[0]?.shape ?? []).columns);
     return [
       storedTensor(
         rule,
@@ -130,6 +131,23 @@ function expand(rule: Rule, scope: Scope, shapes: ParameterShapes, covered: Read
       parts,
       matrices.map(({ shape }) => shape.slice(1)),
     );
+  });
+}
+
+/** One tensor for each name: the rows of all parts, cut equally. A cut may go through a parameter. */
+function cutTensors(rule: Rule, names: readonly string[], parts: readonly Part[], columns: number): StoredTensor[] {
+  const size = parts.reduce((sum, { rows }) => sum + rows, 0) / names.length;
+  const { shape = (rows: number) => [rows, columns] } = rule;
+  if (!Number.isInteger(size)) return [];
+  return names.map((name, i) => {
+    let before = 0;
+    const own = parts.flatMap(({ parameter, rows }) => {
+      const [from, to] = [Math.max(before, i * size), Math.min(before + rows, (i + 1) * size)];
+      const first = from - before;
+      before += rows;
+      return to > from ? [{ parameter, first, rows: to - from }] : [];
+    });
+    return { names: [name], shape: shape(size, columns), parts: own, columns, groups: 1, transposed: undefined };
   });
 }
 

@@ -59,7 +59,7 @@ function withoutNull(fields: Readonly<Record<string, unknown>>): Record<string, 
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }
 
-const TYPES = ["default", "linear", "dynamic", "yarn", "llama3", "longrope", "su", "mrope"];
+const TYPES = ["default", "linear", "dynamic", "yarn", "llama3", "longrope", "su", "mrope", "proportional"];
 
 function ropeType(rope: ConfigReader): string {
   const value = rope.value(["rope_type", "type"]) ?? "default";
@@ -76,10 +76,8 @@ function readScaling(type: string, scaling: ConfigReader, maxLength: number, ori
     case "linear":
       return { type: "linear", factor: scaling.number("factor") };
     case "dynamic":
-      // The frequencies are those of plain positions up to max_position_embeddings, and change with the length beyond.
-      scaling.number("factor");
-      scaling.neutral("original_max_position_embeddings");
-      return undefined;
+      // The frequencies are those of plain positions up to the original length; there they change with the length beyond.
+      return { type: "dynamic", factor: scaling.number("factor"), original_max_length: originalLength() };
     case "yarn": {
       const length = originalLength();
       const factor = scaling.number("factor", maxLength / length);
@@ -87,7 +85,6 @@ function readScaling(type: string, scaling: ConfigReader, maxLength: number, ori
       const mscale = scaling.number("mscale", 0);
       const all = scaling.number("mscale_all_dim", 0);
       const attention = scaling.number("attention_factor", mscale !== 0 && all !== 0 ? of(mscale) / of(all) : of(1));
-      scaling.must("truncate", [null, true], "the ramp's ends are whole numbers");
       return tidy({
         type: "yarn" as const,
         factor,
@@ -95,6 +92,7 @@ function readScaling(type: string, scaling: ConfigReader, maxLength: number, ori
         beta_fast: unless(scaling.number("beta_fast", 32), 32),
         beta_slow: unless(scaling.number("beta_slow", 1), 1),
         attention_factor: attention,
+        truncate: unless(scaling.flag("truncate", true), true),
       });
     }
     case "llama3":
@@ -110,10 +108,16 @@ function readScaling(type: string, scaling: ConfigReader, maxLength: number, ori
       const length = originalLength();
       const factor = scaling.number("factor", maxLength / length);
       const attention = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(length));
-      const short = scaling.numbers("short_factor");
-      scaling.numbers("long_factor");
-      return { type: "longrope", factors: [...short], attention_factor: scaling.number("attention_factor", attention) };
+      return {
+        type: "longrope",
+        factors: [...scaling.numbers("short_factor")],
+        long_factors: [...scaling.numbers("long_factor")],
+        original_max_length: length,
+        attention_factor: scaling.number("attention_factor", attention),
+      };
     }
+    case "proportional":
+      return tidy({ type: "proportional" as const, factor: unless(scaling.number("factor", 1), 1) });
     default:
       return undefined;
   }
@@ -131,6 +135,20 @@ export function writeRope(rope: RopeSpec, headDim: number): Readonly<Record<stri
     case "ntk":
       // There is no static NTK scaling there; its frequencies are plain ones of a larger base.
       return { rope_type: "default", ...common, rope_theta: theta * scaling.factor ** (rotary_dim / (rotary_dim - 2)) };
+    case "dynamic": {
+      const { factor, original_max_length: original, length } = scaling;
+      // Frequencies for a longer sequence are those of plain positions with a larger base.
+      const longer = Math.max(1, (factor * length) / original - (factor - 1)) ** (rotary_dim / (rotary_dim - 2));
+      if (longer > 1) return { rope_type: "default", ...common, rope_theta: theta * longer };
+      return { rope_type: "dynamic", factor, original_max_position_embeddings: original, ...common };
+    }
+    case "proportional":
+      return {
+        rope_type: "proportional",
+        factor: scaling.factor,
+        ...common,
+        partial_rotary_factor: (2 * scaling.pairs) / headDim,
+      };
     case "yarn":
       return {
         rope_type: "yarn",
@@ -139,6 +157,7 @@ export function writeRope(rope: RopeSpec, headDim: number): Readonly<Record<stri
         beta_fast: scaling.beta_fast,
         beta_slow: scaling.beta_slow,
         attention_factor: scaling.attention_factor,
+        truncate: scaling.truncate,
         ...common,
       };
     case "llama3":

@@ -19,6 +19,8 @@ export interface Rule {
   readonly groups?: number;
   /** whole: stored as [columns, rows] (GPT-2's linear layers). each: every parameter is stored transposed, then stacked. */
   readonly transposed?: "whole" | "each" | undefined;
+  /** `stored` names the equal parts that the stacked rows are cut into, instead of one tensor with several names. */
+  readonly cut?: boolean;
   /** The stored shape, where it is neither the only parameter's nor [rows, columns]. */
   readonly shape?: (rows: number, columns: number) => readonly number[];
 }
@@ -35,7 +37,7 @@ export interface IgnoredTensor {
   readonly reason: string;
 }
 
-type RuleOptions = Pick<Rule, "groups" | "transposed" | "shape">;
+type RuleOptions = Omit<Rule, "stored" | "parameters">;
 
 /** A tensor that is one parameter or the rows of several, stacked. */
 export function rule(
@@ -70,10 +72,11 @@ export function linear(
 
 /** A depthwise convolution, stored as [channels, 1, kernel]; several are stacked along the channels. */
 export function convolution(stored: string, parameters: string | readonly string[]): Rule[] {
-  return linear(stored, parameters).map((one, i) =>
-    i === 0 ? { ...one, shape: (rows: number, columns: number) => [rows, 1, columns] } : one,
-  );
+  return linear(stored, parameters).map((one, i) => (i === 0 ? { ...one, shape: convolutionShape } : one));
 }
+
+/** The shape of a depthwise convolution's weight, [channels, 1, kernel]. */
+export const convolutionShape = (rows: number, columns: number): readonly number[] => [rows, 1, columns];
 
 /** The expression that a name with `{layer}` and `*` in it matches. */
 export function namePattern(template: string): RegExp {

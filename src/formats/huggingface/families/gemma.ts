@@ -6,21 +6,17 @@ import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, stackLayers, tidy } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear } from "../table.ts";
-import { requireLayerTypes } from "./llama.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  attentionRules,
   epsOf,
-  FINAL_NORM,
   mlpFields,
-  mlpRules,
-  normRules,
   operatorsOf,
   pairs,
-  tiedHead,
+  readLayerTypes,
 } from "./parts.ts";
+import { attentionRules, FINAL_NORM, mlpRules, normRules, tiedHead } from "./rules.ts";
 
 interface Variant {
   readonly type: "gemma2" | "gemma3_text";
@@ -148,12 +144,8 @@ function cap(config: ConfigReader, name: string, fallback: number | undefined): 
 
 function layerTypes(config: ConfigReader, layers: number, isThird: boolean): readonly string[] {
   const period = config.count(["sliding_window_pattern", "_sliding_window_pattern"], isThird ? 6 : 2);
-  const given = config.texts("layer_types");
-  if (given !== undefined) {
-    requireLayerTypes(config, given, layers, [SLIDING, FULL]);
-    return given;
-  }
-  return Array.from({ length: layers }, (_, i) => ((i + 1) % period === 0 ? FULL : SLIDING));
+  const kind = (layer: number): string => ((layer + 1) % period === 0 ? FULL : SLIDING);
+  return readLayerTypes(config, "layer_types", layers, [SLIDING, FULL], kind);
 }
 
 function configure(spec: ArchitectureSpec, { type, maxLength }: Variant): ConfigFields | undefined {

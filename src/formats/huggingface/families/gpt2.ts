@@ -4,7 +4,8 @@ import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, stackLayers, tidy } from "../family.ts";
 import { linear } from "../table.ts";
-import { ACTIVATIONS, FINAL_NORM, mlpFields, normRules, operatorsOf, pairs, tiedHead } from "./parts.ts";
+import { ACTIVATIONS, mlpFields, operatorsOf, pairs } from "./parts.ts";
+import { FINAL_NORM, normRules, tiedHead } from "./rules.ts";
 
 const NAMES = { silu: "silu", gelu: "gelu", gelu_tanh: "gelu_new", relu: "relu", relu2: "relu2" } as const;
 

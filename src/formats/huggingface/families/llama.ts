@@ -2,23 +2,20 @@
 // its upper layers.
 import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
-import { type ConfigFields, type Conversion, type Family, stackLayers, tidy } from "../family.ts";
+import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear } from "../table.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  attentionRules,
   epsOf,
-  FINAL_NORM,
   mlpFields,
-  mlpRules,
-  normRules,
   operatorsOf,
   pairs,
-  tiedHead,
+  readLayerTypes,
 } from "./parts.ts";
+import { attentionRules, FINAL_NORM, mlpRules, normRules, tiedHead } from "./rules.ts";
 
 interface Variant {
   readonly type: string;
@@ -79,7 +76,7 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
     type: "attention",
     n_heads,
     n_kv_heads: config.count("num_key_value_heads", variant.windows ? 32 : n_heads),
-    head_dim,
+    head_dim: unless(head_dim, d_model / n_heads),
     rope: readRope(config, { maxLength: variant.maxLength }),
     qk_norm: variant.qkNorm ? true : undefined,
     qkv_bias: bias,
@@ -133,31 +130,14 @@ function readWindows(config: ConfigReader, layers: number): { window: number | u
   const window = used ? config.count("sliding_window", 4096) : undefined;
   const first = config.count("max_window_layers", 28, { minimum: 0 });
   config.neutral("sliding_window");
-  const types = config.texts("layer_types");
-  if (types === undefined) {
-    return { window, windowed: Array.from({ length: layers }, (_, i) => window !== undefined && i >= first) };
-  }
-  requireLayerTypes(config, types, layers, ["full_attention", "sliding_attention"]);
+  const types = readLayerTypes(config, "layer_types", layers, ["full_attention", "sliding_attention"], (i) =>
+    window !== undefined && i >= first ? "sliding_attention" : "full_attention",
+  );
   const windowed = types.map((type) => type === "sliding_attention");
   if (window === undefined && windowed.includes(true)) {
     config.problem("layer_types", "has sliding_attention, but use_sliding_window is false");
   }
   return { window, windowed };
-}
-
-/** `layer_types` must have one known name for each layer. */
-export function requireLayerTypes(
-  config: ConfigReader,
-  types: readonly string[],
-  layers: number,
-  allowed: readonly string[],
-  field = "layer_types",
-): void {
-  if (types.length !== layers) config.problem(field, `${types.length} entries for ${layers} layers`);
-  const unknown = types.find((type) => !allowed.includes(type));
-  if (unknown !== undefined) {
-    config.problem(field, `${JSON.stringify(unknown)} is not supported; allowed: ${allowed.join(", ")}`);
-  }
 }
 
 function configure(spec: ArchitectureSpec, variant: Variant): ConfigFields | undefined {

@@ -3,7 +3,8 @@ import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
 import { linear } from "../table.ts";
-import { dtInit, epsOf, FINAL_NORM, mambaRules, neutralSsmFields, normRules, operatorsOf, tiedHead } from "./parts.ts";
+import { dtInit, epsOf, neutralSsmFields, operatorsOf } from "./parts.ts";
+import { FINAL_NORM, mambaRules, normRules, tiedHead } from "./rules.ts";
 
 interface Variant {
   readonly type: string;

@@ -2,19 +2,8 @@
 import type { Family } from "../family.ts";
 import { stackLayers, tidy } from "../family.ts";
 import { linear } from "../table.ts";
-import {
-  dtInit,
-  epsOf,
-  FINAL_NORM,
-  type Mamba2Names,
-  mamba2Rules,
-  neutralSsmFields,
-  normRules,
-  operatorsOf,
-  readMamba2,
-  readStepLimit,
-  tiedHead,
-} from "./parts.ts";
+import { dtInit, epsOf, type Mamba2Names, neutralSsmFields, operatorsOf, readMamba2, readStepLimit } from "./parts.ts";
+import { FINAL_NORM, mamba2Rules, normRules, tiedHead } from "./rules.ts";
 
 const NAMES: Mamba2Names = {
   heads: "num_heads",

@@ -1,20 +1,14 @@
-// Pieces of configurations and weight tables that several families have in common.
-import type { AttentionFields, Mamba2Fields, MambaFields, MlpFields } from "../../../spec/types.generated.ts";
+// Pieces of configurations that several families have in common.
 import type {
-  ArchitectureSpec,
-  AttentionSpec,
-  Mamba2Spec,
-  MambaSpec,
-  MlpSpec,
-  ResolvedBranch,
-  ResolvedLayer,
-} from "../../../spec/types.ts";
+  ArchitectureFile,
+  AttentionFields,
+  Mamba2Fields,
+  MambaFields,
+  MlpFields,
+} from "../../../spec/types.generated.ts";
+import type { ArchitectureSpec, Mamba2Spec, MlpSpec, ResolvedBranch, ResolvedLayer } from "../../../spec/types.ts";
 import type { ConfigReader, FieldName } from "../config.ts";
 import { tidy, unless } from "../family.ts";
-import { convolution, type IgnoredTensor, linear, type Rule, rule } from "../table.ts";
-
-/** What the parameters of the norm before the head are called, without .weight and .bias. */
-export const FINAL_NORM = "final_norm.weight";
 
 /** Activations by their names there. */
 export const ACTIVATIONS = {
@@ -79,7 +73,8 @@ export interface Mamba2Names {
   readonly groups: FieldName;
   readonly state: FieldName;
   readonly conv: FieldName;
-  readonly convBias: FieldName;
+  /** Left out: the convolution always has a bias. */
+  readonly convBias?: FieldName;
   readonly bias: FieldName;
 }
 
@@ -115,9 +110,26 @@ export function readMamba2(config: ConfigReader, names: Mamba2Names, defaults: M
     d_state: config.count(names.state, defaults.state),
     n_groups: config.count(names.groups, defaults.groups),
     d_conv: config.count(names.conv, 4),
-    conv_bias: unless(config.flag(names.convBias, true), true),
+    conv_bias: names.convBias === undefined ? undefined : unless(config.flag(names.convBias, true), true),
     bias: unless(config.flag(names.bias, false), false),
   });
+}
+
+/** The fields of a configuration that stand for a Mamba-2 layer; `names` must be single. */
+export function writeMamba2(mixer: Mamba2Spec, names: Mamba2Names): Record<string, unknown> {
+  const one = (name: FieldName): string => (typeof name === "string" ? name : (name[0] ?? ""));
+  return {
+    [one(names.heads)]: mixer.n_heads,
+    [one(names.headDim)]: mixer.head_dim,
+    [one(names.groups)]: mixer.n_groups,
+    [one(names.state)]: mixer.d_state,
+    [one(names.conv)]: mixer.d_conv,
+    ...(names.convBias === undefined ? {} : { [one(names.convBias)]: mixer.conv_bias }),
+    [one(names.bias)]: mixer.bias,
+    time_step_min: mixer.dt_min,
+    time_step_max: mixer.dt_max,
+    time_step_floor: mixer.dt_init_floor,
+  };
 }
 
 /** `time_step_limit`: the range that step sizes are clamped to. */
@@ -132,69 +144,35 @@ export function readStepLimit(config: ConfigReader): Pick<Mamba2Fields, "dt_limi
     : { dt_limit: [low, Number.isFinite(high) ? high : "inf"] };
 }
 
-/** Tensors of a Mamba-1 layer; `at` is what their names begin with. */
-export function mambaRules(at: string, mixer = "mixer"): Rule[] {
-  const own = (name: string): string => `${mixer}.${name}`;
-  return [
-    ...linear(`${at}in_proj`, [own("in_proj_x"), own("in_proj_z")]),
-    ...convolution(`${at}conv1d`, own("conv")),
-    rule(`${at}x_proj.weight`, [own("x_proj_dt.weight"), own("x_proj_B.weight"), own("x_proj_C.weight")]),
-    ...linear(`${at}dt_proj`, own("dt_proj")),
-    rule(`${at}A_log`, own("A_log")),
-    rule(`${at}D`, own("D")),
-    ...linear(`${at}out_proj`, own("out_proj")),
-  ];
-}
-
-/** Tensors of a Mamba-2 layer. */
-export function mamba2Rules(at: string, mixer = "mixer"): Rule[] {
-  const own = (...names: string[]): string[] => names.map((name) => `${mixer}.${name}`);
-  return [
-    ...linear(`${at}in_proj`, own("in_proj_z", "in_proj_x", "in_proj_B", "in_proj_C", "in_proj_dt")),
-    ...convolution(`${at}conv1d`, own("conv_x", "conv_B", "conv_C")),
-    rule(`${at}dt_bias`, own("dt_bias")),
-    rule(`${at}A_log`, own("A_log")),
-    rule(`${at}D`, own("D")),
-    rule(`${at}norm.weight`, own("norm.weight")),
-    ...linear(`${at}out_proj`, own("out_proj")),
-  ];
-}
-
-/** Tensors of an attention layer with separate projections. `out` is the name of the output projection. */
-export function attentionRules(at: string, mixer = "mixer", out = "o_proj"): Rule[] {
-  const own = (name: string): string => `${mixer}.${name}`;
-  return [
-    ...["q_proj", "k_proj", "v_proj"].flatMap((name) => linear(`${at}${name}`, own(name))),
-    ...linear(`${at}${out}`, own("o_proj")),
-  ];
-}
-
-/** Tensors of an MLP. */
-export function mlpRules(at: string, names = ["gate_proj", "up_proj", "down_proj"]): Rule[] {
-  const [gate = "", up = "", down = ""] = names;
-  return [
-    ...linear(`${at}${gate}`, "ffn.gate_proj"),
-    ...linear(`${at}${up}`, "ffn.up_proj"),
-    ...linear(`${at}${down}`, "ffn.down_proj"),
-  ];
-}
-
-/** A norm's weight and, where it has one, bias. */
-export function normRules(stored: string | readonly string[], parameter = "norm"): Rule[] {
-  return linear(stored, parameter);
-}
-
-/** What a tied model's checkpoint may hold besides the embeddings. */
-export function tiedHead(tied: boolean, name = "lm_head.weight"): readonly IgnoredTensor[] {
-  return tied ? [{ stored: name, reason: "the head is tied: it is the table of embeddings" }] : [];
-}
-
-/** The branch of a layer that has only one, with neutral scales of its own; undefined for any other. */
-export function onlyBranch(layer: ResolvedLayer | undefined): ResolvedBranch | undefined {
-  return layer?.branches.length === 1 ? layer.branches[0] : undefined;
-}
-
 type Operator = ResolvedBranch["operator"];
+
+/** Names of layers there, old and new, and what they are called now. */
+const LAYER_TYPES: Readonly<Record<string, string>> = {
+  mamba: "linear_attention",
+  attention: "full_attention",
+};
+
+/**
+ * The kind of each layer by its present name; `fallback` where no field says it.
+ *
+ * @param allowed kinds that the family has
+ */
+export function readLayerTypes(
+  config: ConfigReader,
+  field: FieldName,
+  layers: number,
+  allowed: readonly string[],
+  fallback: (layer: number) => string,
+): readonly string[] {
+  const given = config.texts(field)?.map((type) => LAYER_TYPES[type] ?? type);
+  if (given === undefined) return Array.from({ length: layers }, (_, i) => fallback(i));
+  if (given.length !== layers) config.problem(field, `${given.length} entries for ${layers} layers`);
+  const unknown = given.find((type) => !allowed.includes(type));
+  if (unknown !== undefined) {
+    config.problem(field, `${JSON.stringify(unknown)} is not supported; allowed: ${allowed.join(", ")}`);
+  }
+  return given;
+}
 
 /** All mixers or MLPs of one type in a stack, from first to last. */
 export function operatorsOf<T extends Operator["type"]>(
@@ -223,4 +201,37 @@ export function epsOf(spec: ArchitectureSpec): number {
   return spec.layers[0]?.norm?.eps ?? spec.final_norm?.eps ?? 1e-5;
 }
 
-export type { AttentionSpec, Mamba2Spec, MambaSpec, MlpSpec };
+/** What a family does not say in its configuration. */
+export interface DecoderDefaults {
+  readonly width?: number;
+  readonly vocabulary: number;
+  /** Name and default of the norms' eps. */
+  readonly eps: readonly [name: FieldName, fallback: number];
+  readonly tied?: boolean;
+  /** one_plus: norms scale by 1 + w. */
+  readonly normWeight?: "one_plus";
+}
+
+/** The fields of an architecture file around its blocks. */
+export function readDecoder(config: ConfigReader, defaults: DecoderDefaults) {
+  config.neutral("attention_dropout", "hidden_dropout", "router_aux_loss_coef");
+  const { width = 4096, vocabulary, eps, tied = false, normWeight } = defaults;
+  return {
+    d_model: config.count("hidden_size", width),
+    vocab_size: config.count("vocab_size", vocabulary),
+    norm: tidy({ type: "rms_norm" as const, eps: config.number(eps[0], eps[1]), weight: normWeight }),
+    head: { tied: config.flag(["tie_word_embeddings", "tie_embedding"], tied) },
+    init: { std: config.number("initializer_range", 0.02) },
+  } satisfies ArchitectureFile;
+}
+
+/** The fields of a configuration that say what {@link readDecoder} reads. */
+export function writeDecoder(spec: ArchitectureSpec, eps = "rms_norm_eps") {
+  return {
+    hidden_size: spec.d_model,
+    vocab_size: spec.vocab_size,
+    [eps]: epsOf(spec),
+    tie_word_embeddings: spec.head.tied,
+    initializer_range: spec.init.std,
+  };
+}
