@@ -123,11 +123,15 @@ function readScaling(type: string, scaling: ConfigReader, maxLength: number, ori
   }
 }
 
-/** The fields of a configuration that stand for these rotary positions. */
-export function writeRope(rope: RopeSpec, headDim: number): Readonly<Record<string, unknown>> {
+/**
+ * The fields of a configuration that stand for these rotary positions.
+ *
+ * @param usual part of each head that the family rotates where the configuration does not say
+ */
+export function writeRope(rope: RopeSpec, headDim: number, usual = 1): Readonly<Record<string, unknown>> {
   const { theta, rotary_dim, scaling } = rope;
   const fraction = rotary_dim / headDim;
-  const common = tidy({ rope_theta: theta, partial_rotary_factor: unless(fraction, 1) });
+  const common = tidy({ rope_theta: theta, partial_rotary_factor: usual === 1 ? unless(fraction, 1) : fraction });
   if (scaling === null) return { rope_type: "default", ...common };
   switch (scaling.type) {
     case "linear":

@@ -113,7 +113,7 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
     num_attention_heads: attention?.n_heads ?? 1,
     num_key_value_heads: attention?.n_kv_heads ?? 1,
     attention_bias: attention?.qkv_bias,
-    rope_parameters: attention?.rope == null ? undefined : writeRope(attention.rope, attention.head_dim),
+    rope_parameters: attention?.rope == null ? undefined : writeRope(attention.rope, attention.head_dim, 0.5),
     intermediate_size: mlp.d_ff,
     hidden_act: ACTIVATION_NAMES[mlp.activation],
     mlp_bias: mlp.bias,

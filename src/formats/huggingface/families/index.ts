@@ -8,10 +8,11 @@ import { llama, qwen3 } from "./llama.ts";
 import { falconMamba, mamba } from "./mamba.ts";
 import { mamba2 } from "./mamba2.ts";
 import { olmoHybrid } from "./olmo-hybrid.ts";
+import { qwen35 } from "./qwen-next.ts";
 import { zamba } from "./zamba.ts";
 import { zamba2 } from "./zamba2.ts";
 
 export const families: readonly Family[] = [
   ...[mamba, falconMamba, mamba2, llama, qwen3, gemma2, gemma3, gpt2],
-  ...[bamba, falconH1, olmoHybrid, zamba, zamba2],
+  ...[bamba, falconH1, olmoHybrid, qwen35, zamba, zamba2],
 ];
