@@ -24,6 +24,8 @@ import { matmulOp } from "./matmul/op.ts";
 import { matmulGradientOp } from "./matmul-gradient/op.ts";
 import { reduceOp } from "./reduce/op.ts";
 import { reshapeOp } from "./reshape/op.ts";
+import { rgLruOp } from "./rg-lru/op.ts";
+import { rgLruGradientOp } from "./rg-lru-gradient/op.ts";
 import { rmsNormOp } from "./rms-norm/op.ts";
 import { rmsNormGradientOp } from "./rms-norm-gradient/op.ts";
 import { ropeOp } from "./rope/op.ts";
@@ -60,6 +62,8 @@ export const ops = {
   matmul_gradient: matmulGradientOp,
   reduce: reduceOp,
   reshape: reshapeOp,
+  rg_lru: rgLruOp,
+  rg_lru_gradient: rgLruGradientOp,
   rms_norm: rmsNormOp,
   rms_norm_gradient: rmsNormGradientOp,
   rope: ropeOp,

@@ -24,6 +24,8 @@ import { lower as map } from "../../ops/map/wasm.ts";
 import { lower as matmul } from "../../ops/matmul/wasm.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/wasm.ts";
 import { lower as reduce } from "../../ops/reduce/wasm.ts";
+import { lower as rgLru } from "../../ops/rg-lru/wasm.ts";
+import { lower as rgLruGradient } from "../../ops/rg-lru-gradient/wasm.ts";
 import { lower as rmsNorm } from "../../ops/rms-norm/wasm.ts";
 import { lower as rmsNormGradient } from "../../ops/rms-norm-gradient/wasm.ts";
 import { lower as rope } from "../../ops/rope/wasm.ts";
@@ -60,6 +62,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLoweri
   matmul,
   matmul_gradient: matmulGradient,
   reduce,
+  rg_lru: rgLru,
+  rg_lru_gradient: rgLruGradient,
   rms_norm: rmsNorm,
   rms_norm_gradient: rmsNormGradient,
   rope,

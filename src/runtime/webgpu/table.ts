@@ -24,6 +24,8 @@ import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
 import { lower as reduce } from "../../ops/reduce/webgpu.ts";
+import { lower as rg_lru } from "../../ops/rg-lru/webgpu.ts";
+import { lower as rg_lru_gradient } from "../../ops/rg-lru-gradient/webgpu.ts";
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
@@ -60,6 +62,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowerin
   matmul,
   matmul_gradient: matmulGradient,
   reduce,
+  rg_lru,
+  rg_lru_gradient,
   rms_norm,
   rms_norm_gradient,
   rope,
