@@ -26,6 +26,7 @@ import { gradient as selectiveScan } from "./selective-scan/gradient.ts";
 import { gradient as slice } from "./slice/gradient.ts";
 import { gradient as transpose } from "./transpose/gradient.ts";
 import type { GradientRule } from "./types.ts";
+import { gradient as wkv } from "./wkv/gradient.ts";
 
 const gradients: { readonly [K in DifferentiableOpName]: GradientRule<AttributesOf<K>> } = {
   attention,
@@ -49,6 +50,7 @@ const gradients: { readonly [K in DifferentiableOpName]: GradientRule<Attributes
   selective_scan: selectiveScan,
   slice,
   transpose,
+  wkv,
 };
 
 const library: GradientLibrary = {

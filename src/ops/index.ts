@@ -36,6 +36,8 @@ import { selectiveScanGradientOp } from "./selective-scan-gradient/op.ts";
 import { sliceOp } from "./slice/op.ts";
 import { sliceGradientOp } from "./slice-gradient/op.ts";
 import { transposeOp } from "./transpose/op.ts";
+import { wkvOp } from "./wkv/op.ts";
+import { wkvGradientOp } from "./wkv-gradient/op.ts";
 
 export const ops = {
   adamw: adamwOp,
@@ -74,6 +76,8 @@ export const ops = {
   slice: sliceOp,
   slice_gradient: sliceGradientOp,
   transpose: transposeOp,
+  wkv: wkvOp,
+  wkv_gradient: wkvGradientOp,
 } as const;
 
 export type OpName = keyof typeof ops;

@@ -39,6 +39,8 @@ import { reference as slice } from "./slice/reference.ts";
 import { reference as sliceGradient } from "./slice-gradient/reference.ts";
 import { reference as transpose } from "./transpose/reference.ts";
 import type { HostTensor, Reference } from "./types.ts";
+import { reference as wkv } from "./wkv/reference.ts";
+import { reference as wkvGradient } from "./wkv-gradient/reference.ts";
 
 const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   adamw,
@@ -77,6 +79,8 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   slice,
   slice_gradient: sliceGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };
 
 /** Computes a node from its definition; `attributes` are bound. */

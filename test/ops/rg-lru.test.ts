@@ -38,7 +38,9 @@ const sequences = ({ channels, position, state }: Size, low = -2): Record<string
 });
 
 // A decay is the exponential of a real number here.
-const cases = (await loadCases("lru_scan")).filter(({ tensors }) => Array.from(tensors.get("a")?.data ?? []).every((a) => a >= 0));
+const cases = (await loadCases("lru_scan")).filter(({ tensors }) =>
+  Array.from(tensors.get("a")?.data ?? []).every((a) => a >= 0),
+);
 
 describe("rg_lru", () => {
   test.each<Size>([

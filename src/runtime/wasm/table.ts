@@ -36,6 +36,8 @@ import { lower as selectiveScanGradient } from "../../ops/selective-scan-gradien
 import { lower as slice } from "../../ops/slice/wasm.ts";
 import { lower as sliceGradient } from "../../ops/slice-gradient/wasm.ts";
 import { lower as transpose } from "../../ops/transpose/wasm.ts";
+import { lower as wkv } from "../../ops/wkv/wasm.ts";
+import { lower as wkvGradient } from "../../ops/wkv-gradient/wasm.ts";
 import type { WasmLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLowering<AttributesOf<K>> } = {
@@ -74,4 +76,6 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLoweri
   slice,
   slice_gradient: sliceGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };

@@ -36,6 +36,8 @@ import { lower as selective_scan_gradient } from "../../ops/selective-scan-gradi
 import { lower as slice } from "../../ops/slice/webgpu.ts";
 import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as transpose } from "../../ops/transpose/webgpu.ts";
+import { lower as wkv } from "../../ops/wkv/webgpu.ts";
+import { lower as wkv_gradient } from "../../ops/wkv-gradient/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowering<AttributesOf<K>> } = {
@@ -74,4 +76,6 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowerin
   slice,
   slice_gradient,
   transpose,
+  wkv,
+  wkv_gradient,
 };
