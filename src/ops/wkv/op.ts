@@ -1,5 +1,5 @@
 // wkv: the attention-like average of RWKV-4, a weighted mean of values whose weights decay with their age.
-import { type Dim, dimAt, formatShape, GraphError, type Shape, sameShape, type TensorType } from "../../graph/shape.ts";
+import { dimAt, formatShape, GraphError, type Shape, sameShape, type TensorType } from "../../graph/shape.ts";
 import { apply, type OpDefinition, type Tensor } from "../../graph/types.ts";
 import { required } from "../types.ts";
 
