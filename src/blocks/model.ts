@@ -15,13 +15,17 @@ import type { ArchitectureSpec, ResolvedBranch, ResolvedLayer } from "../spec/ty
 import { attention } from "./attention.ts";
 import { type BlockContext, blockContext, type ModelContext } from "./context.ts";
 import { gatedDelta } from "./gated-delta.ts";
+import { latentAttention } from "./latent-attention.ts";
 import { linearAttention } from "./linear-attention.ts";
 import { mamba } from "./mamba.ts";
 import { mamba2 } from "./mamba2.ts";
 import { linear as linearLayer, mlp } from "./mlp.ts";
 import { applyNorm } from "./norm.ts";
+import { rgLru } from "./rg-lru.ts";
 import { rnn } from "./rnn.ts";
 import { s4d } from "./s4d.ts";
+import { shortConv } from "./short-conv.ts";
+import { wkv } from "./wkv.ts";
 
 /** Inputs of model graphs: `tokens` i32 [B, T]; `position` i32 [B], tokens before this call; `positions` i32 [B, T], each
  * token's own position (only where positions are learned); `targets` i32 [B, T], -100 where nothing is to be predicted. */
@@ -127,6 +131,14 @@ function applyOperator(x: Tensor, operator: ResolvedBranch["operator"], context:
       return linearAttention(x, operator, context);
     case "attention":
       return attention(x, operator, context);
+    case "latent_attention":
+      return latentAttention(x, operator, context);
+    case "short_conv":
+      return shortConv(x, operator, context);
+    case "rg_lru":
+      return rgLru(x, operator, context);
+    case "wkv":
+      return wkv(x, operator, context);
     case "s4d":
       return s4d(x, operator, context);
     case "rnn":

@@ -24,6 +24,8 @@ import { matmulOp } from "./matmul/op.ts";
 import { matmulGradientOp } from "./matmul-gradient/op.ts";
 import { reduceOp } from "./reduce/op.ts";
 import { reshapeOp } from "./reshape/op.ts";
+import { rgLruOp } from "./rg-lru/op.ts";
+import { rgLruGradientOp } from "./rg-lru-gradient/op.ts";
 import { rmsNormOp } from "./rms-norm/op.ts";
 import { rmsNormGradientOp } from "./rms-norm-gradient/op.ts";
 import { ropeOp } from "./rope/op.ts";
@@ -34,6 +36,8 @@ import { selectiveScanGradientOp } from "./selective-scan-gradient/op.ts";
 import { sliceOp } from "./slice/op.ts";
 import { sliceGradientOp } from "./slice-gradient/op.ts";
 import { transposeOp } from "./transpose/op.ts";
+import { wkvOp } from "./wkv/op.ts";
+import { wkvGradientOp } from "./wkv-gradient/op.ts";
 
 export const ops = {
   adamw: adamwOp,
@@ -60,6 +64,8 @@ export const ops = {
   matmul_gradient: matmulGradientOp,
   reduce: reduceOp,
   reshape: reshapeOp,
+  rg_lru: rgLruOp,
+  rg_lru_gradient: rgLruGradientOp,
   rms_norm: rmsNormOp,
   rms_norm_gradient: rmsNormGradientOp,
   rope: ropeOp,
@@ -70,6 +76,8 @@ export const ops = {
   slice: sliceOp,
   slice_gradient: sliceGradientOp,
   transpose: transposeOp,
+  wkv: wkvOp,
+  wkv_gradient: wkvGradientOp,
 } as const;
 
 export type OpName = keyof typeof ops;

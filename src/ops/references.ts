@@ -26,6 +26,8 @@ import { reference as matmul } from "./matmul/reference.ts";
 import { reference as matmulGradient } from "./matmul-gradient/reference.ts";
 import { reference as reduce } from "./reduce/reference.ts";
 import { reference as reshape } from "./reshape/reference.ts";
+import { reference as rgLru } from "./rg-lru/reference.ts";
+import { reference as rgLruGradient } from "./rg-lru-gradient/reference.ts";
 import { reference as rmsNorm } from "./rms-norm/reference.ts";
 import { reference as rmsNormGradient } from "./rms-norm-gradient/reference.ts";
 import { reference as rope } from "./rope/reference.ts";
@@ -37,6 +39,8 @@ import { reference as slice } from "./slice/reference.ts";
 import { reference as sliceGradient } from "./slice-gradient/reference.ts";
 import { reference as transpose } from "./transpose/reference.ts";
 import type { HostTensor, Reference } from "./types.ts";
+import { reference as wkv } from "./wkv/reference.ts";
+import { reference as wkvGradient } from "./wkv-gradient/reference.ts";
 
 const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   adamw,
@@ -63,6 +67,8 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   matmul_gradient: matmulGradient,
   reduce,
   reshape,
+  rg_lru: rgLru,
+  rg_lru_gradient: rgLruGradient,
   rms_norm: rmsNorm,
   rms_norm_gradient: rmsNormGradient,
   rope,
@@ -73,6 +79,8 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   slice,
   slice_gradient: sliceGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };
 
 /** Computes a node from its definition; `attributes` are bound. */

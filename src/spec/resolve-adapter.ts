@@ -25,6 +25,13 @@ const PROJECTIONS: {
   ],
   linear_attention: (o) => ["q_proj", "k_proj", "v_proj", ...(o.output_gate === "none" ? [] : ["g_proj"]), "o_proj"],
   attention: (o) => ["q_proj", "k_proj", "v_proj", ...(o.output_gate === "none" ? [] : ["g_proj"]), "o_proj"],
+  latent_attention: (o) => [
+    ...(o.q_rank === null ? ["q_proj"] : ["q_a_proj", "q_b_proj"]),
+    ...["kv_a_proj", "k_rope_proj", "o_proj"],
+  ],
+  short_conv: () => ["in_proj_B", "in_proj_C", "in_proj_x", "out_proj"],
+  rg_lru: () => ["x_proj", "g_proj", "out_proj"],
+  wkv: () => ["k_proj", "v_proj", "r_proj", "out_proj"],
   s4d: (o) => ["out_proj", ...(o.output === "glu" ? ["out_gate"] : [])],
   rnn: () => ["in_proj", "out_proj"],
   mlp: (o) => [

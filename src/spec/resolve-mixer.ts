@@ -10,21 +10,21 @@ import {
   withDefaults,
   within,
 } from "./context.ts";
+import { resolveAttention, resolveLatentAttention, sharedWidth } from "./resolve-attention.ts";
 import { innerEps, resolveHeadNorm, resolveInnerNorm } from "./resolve-norm.ts";
 import { resolveRope } from "./resolve-rope.ts";
 import type {
-  AttentionFields,
   FfnFields,
   GatedDeltaFields,
   LinearAttentionFields,
   Mamba2Fields,
   MambaFields,
   MixerFields,
+  RgLruFields,
   RnnFields,
   S4DFields,
 } from "./types.generated.ts";
 import type {
-  AttentionSpec,
   FfnSpec,
   GatedDeltaSpec,
   GatedNormSpec,
@@ -32,6 +32,7 @@ import type {
   Mamba2Spec,
   MambaSpec,
   MixerSpec,
+  RgLruSpec,
   RnnSpec,
   S4dSpec,
 } from "./types.ts";
@@ -45,6 +46,10 @@ const MIXERS: {
   gated_delta: resolveGatedDelta,
   linear_attention: resolveLinearAttention,
   attention: resolveAttention,
+  latent_attention: resolveLatentAttention,
+  short_conv: (_, fields) => withDefaults("short_conv", fields),
+  rg_lru: resolveRgLru,
+  wkv: (context, fields) => ({ ...withDefaults("wkv", fields), d_inner: fields.d_inner ?? context.d_model }),
   s4d: resolveS4d,
   rnn: resolveRnn,
 };
@@ -230,40 +235,6 @@ function logDecay(context: Context, decay: string | readonly number[], heads: nu
   return decay.map(Math.log);
 }
 
-function resolveAttention(context: Context, fields: AttentionFields): AttentionSpec {
-  const { n_heads, sink, qkv_bias, output_bias, output_gate, ...given } = withDefaults("attention", fields);
-  const n_kv_heads = given.n_kv_heads ?? n_heads;
-  checkDivides(context, "n_kv_heads", n_kv_heads, "n_heads", n_heads);
-  const head_dim = given.head_dim ?? sharedWidth(context, n_heads, "head_dim");
-  return {
-    type: "attention",
-    n_heads,
-    n_kv_heads,
-    head_dim,
-    value_head_dim: given.value_head_dim ?? head_dim,
-    rope: resolveRope(within(context, "rope"), given.rope ?? false, head_dim),
-    window: given.window ?? null,
-    softcap: given.softcap ?? null,
-    qk_norm: resolveHeadNorm(within(context, "qk_norm"), given.qk_norm ?? false),
-    sink,
-    scale: given.scale ?? 1 / Math.sqrt(head_dim),
-    qkv_bias,
-    output_bias,
-    output_gate,
-  };
-}
-
-/** d_model / n_heads, where the width of a head is left out. */
-function sharedWidth(context: Context, n_heads: number, field: string): number {
-  if (context.d_model % n_heads !== 0) {
-    const hint = `give ${field}, or change n_heads${nearestOf(divisorHint(n_heads, context.d_model))}`;
-    complain(context, "n_heads", `n_heads ${n_heads} does not divide d_model ${context.d_model}`, hint);
-  }
-  return Math.floor(context.d_model / n_heads);
-}
-
-const nearestOf = (hint: string | undefined): string => (hint === undefined ? "" : ` (${hint})`);
-
 function resolveS4d(context: Context, fields: S4DFields): S4dSpec {
   const spec = withDefaults("s4d", fields);
   checkOrder(context, "dt_min", spec.dt_min, "dt_max", spec.dt_max);
@@ -281,4 +252,11 @@ function resolveS4d(context: Context, fields: S4DFields): S4dSpec {
 function resolveRnn(context: Context, fields: RnnFields): RnnSpec {
   const { d_hidden, ...given } = withDefaults("rnn", fields);
   return { ...given, d_hidden: d_hidden ?? context.d_model };
+}
+
+function resolveRgLru(context: Context, fields: RgLruFields): RgLruSpec {
+  const { d_inner, ...given } = withDefaults("rg_lru", fields);
+  const width = d_inner ?? context.d_model;
+  checkDivides(context, "n_heads", given.n_heads, d_inner === undefined ? "d_model" : "d_inner", width);
+  return { ...given, d_inner: width };
 }

@@ -538,6 +538,18 @@ export const schema = {
           $ref: "#/definitions/attention",
         },
         {
+          $ref: "#/definitions/latent_attention",
+        },
+        {
+          $ref: "#/definitions/short_conv",
+        },
+        {
+          $ref: "#/definitions/rg_lru",
+        },
+        {
+          $ref: "#/definitions/wkv",
+        },
+        {
           $ref: "#/definitions/s4d",
         },
         {
@@ -1108,6 +1120,201 @@ export const schema = {
           type: "string",
           enum: ["none", "sigmoid"],
           default: "none",
+        },
+      },
+    },
+    latent_attention: {
+      title: "LatentAttentionFields",
+      description:
+        "Multi-head latent attention: keys and values of all heads are made from one narrow vector per token, which is all that a cache keeps (DeepSeek-V2 2024; Kimi Linear).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "n_heads", "head_dim", "kv_rank", "rope_head_dim"],
+      properties: {
+        type: {
+          description: "Multi-head latent attention.",
+          type: "string",
+          const: "latent_attention",
+        },
+        n_heads: {
+          description: "Number of heads.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        kv_rank: {
+          description: "Channels of the vector that keys and values are made from.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        q_rank: {
+          description:
+            "Queries are made by two matrices with this many channels, and a norm, between them. Left out: by one matrix.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        head_dim: {
+          description: "Channels of queries and keys per head that each head has for itself.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        rope_head_dim: {
+          description:
+            "Further channels of queries per head, whose keys all heads have in common; rope turns these alone.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        value_head_dim: {
+          description: "Channels of values per head. Default: head_dim.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        rope: {
+          description: "Rotary positions of the rope_head_dim channels. Default: false.",
+          $ref: "#/definitions/rope",
+        },
+        window: {
+          description: "Number of keys each query sees, itself included. Left out: all before it.",
+          type: "integer",
+          minimum: 1,
+          maximum: 16777216,
+        },
+        softcap: {
+          description: "Scores become cap · tanh(score / cap). Left out: unchanged.",
+          type: "number",
+          exclusiveMinimum: 0,
+        },
+        latent_norm: {
+          description: "RMS norms of the narrow vectors. Default: true.",
+          $ref: "#/definitions/inner_norm",
+        },
+        scale: {
+          description: "Multiplies q · k. Default: 1 / sqrt(head_dim + rope_head_dim).",
+          type: "number",
+        },
+        bias: {
+          description: "Biases of the projections from the input to the narrow vectors and the common key.",
+          type: "boolean",
+          default: false,
+        },
+        output_bias: {
+          description: "Bias of the output projection.",
+          type: "boolean",
+          default: false,
+        },
+      },
+    },
+    short_conv: {
+      title: "ShortConvFields",
+      description:
+        "A gated short convolution: out(C · conv(B · x)), where B, C and x are projections of the input (LFM2).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type"],
+      properties: {
+        type: {
+          description: "Gated short convolution.",
+          type: "string",
+          const: "short_conv",
+        },
+        d_conv: {
+          description: "Kernel size of the causal depthwise convolution; 1 looks at the current token only.",
+          type: "integer",
+          minimum: 1,
+          maximum: 256,
+          default: 3,
+        },
+        conv_bias: {
+          description: "Bias of the convolution.",
+          type: "boolean",
+          default: false,
+        },
+        bias: {
+          description: "Biases of the input and output projections.",
+          type: "boolean",
+          default: false,
+        },
+      },
+    },
+    rg_lru: {
+      title: "RgLruFields",
+      description:
+        "The recurrent block of Griffin: causal convolution, then a real-gated linear recurrent unit, and beside them a gate (De et al. 2024; RecurrentGemma).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "n_heads"],
+      properties: {
+        type: {
+          description: "Real-gated linear recurrent unit.",
+          type: "string",
+          const: "rg_lru",
+        },
+        n_heads: {
+          description: "Blocks of channels whose gates read their own block only; divides d_inner.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        d_inner: {
+          description: "Inner width. Default: d_model.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        d_conv: {
+          description: "Kernel size of the causal depthwise convolution; 1 looks at the current token only.",
+          type: "integer",
+          minimum: 1,
+          maximum: 256,
+          default: 4,
+        },
+        conv_bias: {
+          description: "Bias of the convolution.",
+          type: "boolean",
+          default: true,
+        },
+        bias: {
+          description: "Biases of the input and output projections.",
+          type: "boolean",
+          default: true,
+        },
+        activation: {
+          description: "Applied to the gate.",
+          type: "string",
+          enum: ["gelu_tanh", "gelu", "silu"],
+          default: "gelu_tanh",
+        },
+      },
+    },
+    wkv: {
+      title: "WkvFields",
+      description:
+        "The time mixing of RWKV-4: per channel a mean of all values so far, whose weights are the exponentials of keys and fade with age (Peng et al. 2023).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type"],
+      properties: {
+        type: {
+          description: "RWKV-4 time mixing.",
+          type: "string",
+          const: "wkv",
+        },
+        d_inner: {
+          description: "Width of keys, values and their gate. Default: d_model.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        token_shift: {
+          description:
+            "Each projection of the input reads μ · x + (1 - μ) · (x of the token before), with a learned μ per channel of its own.",
+          type: "boolean",
+          default: true,
         },
       },
     },

@@ -33,6 +33,10 @@ export type MixerFields =
   | GatedDeltaFields
   | LinearAttentionFields
   | AttentionFields
+  | LatentAttentionFields
+  | ShortConvFields
+  | RgLruFields
+  | WkvFields
   | S4DFields
   | RnnFields;
 /**
@@ -786,6 +790,132 @@ export interface AttentionFields {
    * sigmoid: the heads' output is multiplied by sigmoid of a projection of the input (Qwen3-Next).
    */
   output_gate?: "none" | "sigmoid";
+}
+/**
+ * Multi-head latent attention: keys and values of all heads are made from one narrow vector per token, which is all that a cache keeps (DeepSeek-V2 2024; Kimi Linear).
+ */
+export interface LatentAttentionFields {
+  /**
+   * Multi-head latent attention.
+   */
+  type: "latent_attention";
+  /**
+   * Number of heads.
+   */
+  n_heads: number;
+  /**
+   * Channels of the vector that keys and values are made from.
+   */
+  kv_rank: number;
+  /**
+   * Queries are made by two matrices with this many channels, and a norm, between them. Left out: by one matrix.
+   */
+  q_rank?: number;
+  /**
+   * Channels of queries and keys per head that each head has for itself.
+   */
+  head_dim: number;
+  /**
+   * Further channels of queries per head, whose keys all heads have in common; rope turns these alone.
+   */
+  rope_head_dim: number;
+  /**
+   * Channels of values per head. Default: head_dim.
+   */
+  value_head_dim?: number;
+  rope?: RopeFields;
+  /**
+   * Number of keys each query sees, itself included. Left out: all before it.
+   */
+  window?: number;
+  /**
+   * Scores become cap · tanh(score / cap). Left out: unchanged.
+   */
+  softcap?: number;
+  latent_norm?: InnerNormFields;
+  /**
+   * Multiplies q · k. Default: 1 / sqrt(head_dim + rope_head_dim).
+   */
+  scale?: number;
+  /**
+   * Biases of the projections from the input to the narrow vectors and the common key.
+   */
+  bias?: boolean;
+  /**
+   * Bias of the output projection.
+   */
+  output_bias?: boolean;
+}
+/**
+ * A gated short convolution: out(C · conv(B · x)), where B, C and x are projections of the input (LFM2).
+ */
+export interface ShortConvFields {
+  /**
+   * Gated short convolution.
+   */
+  type: "short_conv";
+  /**
+   * Kernel size of the causal depthwise convolution; 1 looks at the current token only.
+   */
+  d_conv?: number;
+  /**
+   * Bias of the convolution.
+   */
+  conv_bias?: boolean;
+  /**
+   * Biases of the input and output projections.
+   */
+  bias?: boolean;
+}
+/**
+ * The recurrent block of Griffin: causal convolution, then a real-gated linear recurrent unit, and beside them a gate (De et al. 2024; RecurrentGemma).
+ */
+export interface RgLruFields {
+  /**
+   * Real-gated linear recurrent unit.
+   */
+  type: "rg_lru";
+  /**
+   * Blocks of channels whose gates read their own block only; divides d_inner.
+   */
+  n_heads: number;
+  /**
+   * Inner width. Default: d_model.
+   */
+  d_inner?: number;
+  /**
+   * Kernel size of the causal depthwise convolution; 1 looks at the current token only.
+   */
+  d_conv?: number;
+  /**
+   * Bias of the convolution.
+   */
+  conv_bias?: boolean;
+  /**
+   * Biases of the input and output projections.
+   */
+  bias?: boolean;
+  /**
+   * Applied to the gate.
+   */
+  activation?: "gelu_tanh" | "gelu" | "silu";
+}
+/**
+ * The time mixing of RWKV-4: per channel a mean of all values so far, whose weights are the exponentials of keys and fade with age (Peng et al. 2023).
+ */
+export interface WkvFields {
+  /**
+   * RWKV-4 time mixing.
+   */
+  type: "wkv";
+  /**
+   * Width of keys, values and their gate. Default: d_model.
+   */
+  d_inner?: number;
+  /**
+   * Each projection of the input reads μ · x + (1 - μ) · (x of the token before), with a learned μ per channel of its own.
+   */
+  token_shift?: boolean;
 }
 /**
  * S4D: a time-invariant diagonal state-space model per channel, then an activation and an output projection (Gu et al. 2022).

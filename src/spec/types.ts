@@ -3,9 +3,11 @@
 // The types of the file itself, as users write it, are generated from the JSON Schema: types.generated.ts.
 //
 // Sizes are channel counts, `null` means "none", scales multiply, and field names are those of the file.
+import type { LatentAttentionSpec, RgLruSpec, ShortConvSpec, WkvSpec } from "./mixer-types.ts";
 import type { RopeSpec } from "./rope.ts";
 import type { ArchitectureFile } from "./types.generated.ts";
 
+export type { LatentAttentionSpec, RgLruSpec, ShortConvSpec, WkvSpec } from "./mixer-types.ts";
 export type { RopeScalingSpec, RopeSpec } from "./rope.ts";
 
 /** A whole architecture, ready to be built. */
@@ -127,6 +129,10 @@ export type MixerSpec =
   | GatedDeltaSpec
   | LinearAttentionSpec
   | AttentionSpec
+  | LatentAttentionSpec
+  | ShortConvSpec
+  | RgLruSpec
+  | WkvSpec
   | S4dSpec
   | RnnSpec;
 

@@ -24,6 +24,8 @@ import { lower as map } from "../../ops/map/wasm.ts";
 import { lower as matmul } from "../../ops/matmul/wasm.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/wasm.ts";
 import { lower as reduce } from "../../ops/reduce/wasm.ts";
+import { lower as rgLru } from "../../ops/rg-lru/wasm.ts";
+import { lower as rgLruGradient } from "../../ops/rg-lru-gradient/wasm.ts";
 import { lower as rmsNorm } from "../../ops/rms-norm/wasm.ts";
 import { lower as rmsNormGradient } from "../../ops/rms-norm-gradient/wasm.ts";
 import { lower as rope } from "../../ops/rope/wasm.ts";
@@ -34,6 +36,8 @@ import { lower as selectiveScanGradient } from "../../ops/selective-scan-gradien
 import { lower as slice } from "../../ops/slice/wasm.ts";
 import { lower as sliceGradient } from "../../ops/slice-gradient/wasm.ts";
 import { lower as transpose } from "../../ops/transpose/wasm.ts";
+import { lower as wkv } from "../../ops/wkv/wasm.ts";
+import { lower as wkvGradient } from "../../ops/wkv-gradient/wasm.ts";
 import type { WasmLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLowering<AttributesOf<K>> } = {
@@ -60,6 +64,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLoweri
   matmul,
   matmul_gradient: matmulGradient,
   reduce,
+  rg_lru: rgLru,
+  rg_lru_gradient: rgLruGradient,
   rms_norm: rmsNorm,
   rms_norm_gradient: rmsNormGradient,
   rope,
@@ -70,4 +76,6 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLoweri
   slice,
   slice_gradient: sliceGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };

@@ -24,6 +24,8 @@ import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
 import { lower as reduce } from "../../ops/reduce/webgpu.ts";
+import { lower as rg_lru } from "../../ops/rg-lru/webgpu.ts";
+import { lower as rg_lru_gradient } from "../../ops/rg-lru-gradient/webgpu.ts";
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
@@ -34,6 +36,8 @@ import { lower as selective_scan_gradient } from "../../ops/selective-scan-gradi
 import { lower as slice } from "../../ops/slice/webgpu.ts";
 import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as transpose } from "../../ops/transpose/webgpu.ts";
+import { lower as wkv } from "../../ops/wkv/webgpu.ts";
+import { lower as wkv_gradient } from "../../ops/wkv-gradient/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowering<AttributesOf<K>> } = {
@@ -60,6 +64,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowerin
   matmul,
   matmul_gradient: matmulGradient,
   reduce,
+  rg_lru,
+  rg_lru_gradient,
   rms_norm,
   rms_norm_gradient,
   rope,
@@ -70,4 +76,6 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowerin
   slice,
   slice_gradient,
   transpose,
+  wkv,
+  wkv_gradient,
 };
