@@ -40,6 +40,8 @@ const PROJECTIONS: {
     ...(o.output_gate === "none" ? [] : ["g_proj"]),
     "down_proj",
   ],
+  // Experts are stacked, which a low-rank addition to one projection is not made for.
+  moe: () => [],
   linear: () => ["proj"],
 };
 

@@ -2,7 +2,8 @@
 import { type Context, complain, withDefaults, within } from "./context.ts";
 import { childOf } from "./located.ts";
 import { resolveAdapter } from "./resolve-adapter.ts";
-import { resolveFfn, resolveMixer } from "./resolve-mixer.ts";
+import { resolveFfn } from "./resolve-ffn.ts";
+import { resolveMixer } from "./resolve-mixer.ts";
 import { resolveNorm } from "./resolve-norm.ts";
 import { schema } from "./schema.generated.ts";
 import type { BlockFields, BranchFields } from "./types.generated.ts";
