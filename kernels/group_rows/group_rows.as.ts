@@ -2,18 +2,22 @@
 // many steps as rows, where the products that follow take as many as weights for each.
 import { integer, pointer } from "../common/args.as";
 
-/** args: [indices i32 [rows], order i32 [rows], starts i32 [experts + 1], rows, experts]. */
+/** args: [indices i32 [rows], order i32 [rows], starts i32 [experts + 1], counts? f32 [experts], rows, experts]. */
 export function group_rows(args: usize, thread: i32, threads: i32): void {
   if (thread != 0) return;
   const indices = pointer(args, 0);
   const order = pointer(args, 1);
   const starts = pointer(args, 2);
-  const rows = integer(args, 3);
-  const experts = integer(args, 4);
+  const counts = pointer(args, 3);
+  const rows = integer(args, 4);
+  const experts = integer(args, 5);
   memory.fill(starts, 0, <usize>(experts + 1) << 2);
   for (let row = 0; row < rows; row++) {
     const count = starts + (<usize>expertAt(indices, row, experts) << 2) + 4;
     store<i32>(count, load<i32>(count) + 1);
+  }
+  if (counts) {
+    for (let at: usize = 0; at < <usize>experts << 2; at += 4) store<f32>(counts + at, <f32>load<i32>(starts + at, 4));
   }
   for (let expert = 0; expert < experts; expert++) {
     const at = starts + (<usize>expert << 2);

@@ -1,4 +1,4 @@
-// group_rows: indices [rows] → the numbers of the rows sorted by expert, and where each expert's start. A workgroup per expert: it
+// group_rows: indices [rows] → the numbers of the rows sorted by expert, where each expert's start, and how many those are. A workgroup per expert: it
 // counts the rows of those before it, then collects its own, 1024 indices at a time, each marked by a bit in workgroup memory.
 alias TeamValue = u32;
 fn team_combine(a: TeamValue, b: TeamValue) -> TeamValue { return a + b; }
@@ -20,6 +20,12 @@ fn main(
   var before = 0u;
   for (var row = thread; row < uniforms.rows; row += WORKGROUP) { before += u32(expert_of(row) < expert); }
   var place = team_reduce(before, thread);
+#if HAS_COUNTS
+  var own = 0u;
+  for (var row = thread; row < uniforms.rows; row += WORKGROUP) { own += u32(expert_of(row) == expert); }
+  let count = team_reduce(own, thread);
+  if (inside && thread == 0u) { counts_store(expert, f32(count)); }
+#endif
 #if HAS_STARTS
   if (inside && thread == 0u) {
     starts_store(expert, i32(place));

@@ -46,7 +46,8 @@ export function equalAttention(spec: ArchitectureSpec): AttentionSpec {
   };
 }
 
-const isMixer = (operator: ResolvedBranch["operator"]): operator is MixerSpec => operator.type !== "mlp";
+const isMixer = (operator: ResolvedBranch["operator"]): operator is MixerSpec =>
+  operator.type !== "mlp" && operator.type !== "moe";
 
 /** `spec` with {@link equalAttention} in place of every mixer, windowed attention included; FFNs stay as they are. */
 export function attentionOnly(spec: ArchitectureSpec): ArchitectureSpec {

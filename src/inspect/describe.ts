@@ -15,6 +15,7 @@ export const familyOf: { readonly [T in Operator["type"]]: Family } = {
   attention: "attention",
   rnn: "rnn",
   mlp: "ffn",
+  moe: "ffn",
 };
 
 type Words = readonly (string | false)[];
@@ -59,6 +60,13 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
   s4d: (o) => [`d_state ${o.d_state}`, o.discretization, o.A_init],
   rnn: (o) => [o.cell, `d_hidden ${o.d_hidden}`],
   mlp: (o) => [`d_ff ${o.d_ff}`, o.gated ? `${o.activation} gated` : o.activation],
+  moe: (o) => [
+    `${o.top_k} of ${o.n_experts} experts`,
+    `d_ff ${o.d_ff}`,
+    o.gated ? `${o.activation} gated` : o.activation,
+    o.latent !== null && `latent ${o.latent}`,
+    o.shared !== null && `shared ${o.shared.d_ff}`,
+  ],
 };
 
 const heads = (count: number, size: number): string => `${count} ${count === 1 ? "head" : "heads"} × ${size}`;

@@ -1,7 +1,8 @@
 // One block with everything filled in: its branches, norms, scales and residual rule.
 import { type Context, complain, withDefaults, within } from "./context.ts";
 import { childOf } from "./located.ts";
-import { resolveFfn, resolveMixer } from "./resolve-mixer.ts";
+import { resolveFfn } from "./resolve-ffn.ts";
+import { resolveMixer } from "./resolve-mixer.ts";
 import { resolveNorm } from "./resolve-norm.ts";
 import { schema } from "./schema.generated.ts";
 import type { BlockFields, BranchFields } from "./types.generated.ts";
@@ -80,5 +81,5 @@ function resolveBranch(context: Context, fields: BranchFields, index: number): R
 
 function resolveOperator(context: Context, fields: BranchFields): MixerSpec | FfnSpec | undefined {
   if (fields.mixer !== undefined) return resolveMixer(within(context, "mixer"), fields.mixer);
-  return fields.ffn === undefined ? undefined : resolveFfn(fields.ffn);
+  return fields.ffn === undefined ? undefined : resolveFfn(within(context, "ffn"), fields.ffn);
 }

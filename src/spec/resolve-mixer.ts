@@ -1,4 +1,4 @@
-// Each mixer and ffn with its defaults, its derived sizes, and the checks that no schema can state.
+// Each mixer with its defaults, its derived sizes, and the checks that no schema can state.
 import {
   type Context,
   checkDivides,
@@ -13,7 +13,6 @@ import {
 import { innerEps, resolveHeadNorm, resolveInnerNorm, resolveRope } from "./resolve-norm.ts";
 import type {
   AttentionFields,
-  FfnFields,
   GatedDeltaFields,
   LinearAttentionFields,
   Mamba2Fields,
@@ -24,7 +23,6 @@ import type {
 } from "./types.generated.ts";
 import type {
   AttentionSpec,
-  FfnSpec,
   GatedDeltaSpec,
   GatedNormSpec,
   LinearAttentionSpec,
@@ -54,11 +52,6 @@ export function resolveMixer<T extends MixerFields["type"]>(
   fields: Extract<MixerFields, { type: T }> & { readonly type: T },
 ): MixerSpec {
   return MIXERS[fields.type](context, fields);
-}
-
-/** An ffn whose fields the schema has accepted. */
-export function resolveFfn(fields: FfnFields): FfnSpec {
-  return withDefaults("mlp", fields);
 }
 
 function resolveMamba(context: Context, fields: MambaFields): MambaSpec {

@@ -1,4 +1,4 @@
-// group_rows has no gradient: whole numbers in, whole numbers out.
+// group_rows has no gradient: what comes out are whole numbers.
 import type { GradientRule } from "../types.ts";
 import type { GroupRowsAttributes } from "./op.ts";
 

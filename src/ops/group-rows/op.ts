@@ -8,7 +8,7 @@ export interface GroupRowsAttributes {
   readonly experts: number;
 }
 
-/** Input indices; outputs order, starts. See {@link groupRows}. */
+/** Input indices; outputs order, starts, counts. See {@link groupRows}. */
 export const groupRowsOp: OpDefinition<GroupRowsAttributes> = {
   name: "group_rows",
   infer: ([indices], { experts }) => {
@@ -18,6 +18,7 @@ export const groupRowsOp: OpDefinition<GroupRowsAttributes> = {
     return [
       { shape: indices.shape, dtype: "i32" },
       { shape: [experts + 1], dtype: "i32" },
+      { shape: [experts], dtype: "f32" },
     ];
   },
   flops: ([indices]) => sizeOf(indices?.shape ?? []),
@@ -26,9 +27,15 @@ export const groupRowsOp: OpDefinition<GroupRowsAttributes> = {
 /**
  * indices i32 [..], each the expert of one row (counted through all axes) → order i32 [..], the numbers of all rows sorted
  * by expert, those of one expert ascending; starts i32 [experts + 1]: expert e has order[starts[e] … starts[e + 1] − 1].
- * An index outside 0 … experts − 1 counts as the nearest one.
+ * counts f32 [experts]: how many those are. An index outside 0 … experts − 1 counts as the nearest one.
  */
-export function groupRows(indices: Tensor, experts: number): { readonly order: Tensor; readonly starts: Tensor } {
-  const [order, starts] = apply(groupRowsOp, [indices], { experts });
-  return { order: required(order, "order"), starts: required(starts, "starts") };
+export function groupRows(indices: Tensor, experts: number): Grouping {
+  const [order, starts, counts] = apply(groupRowsOp, [indices], { experts });
+  return { order: required(order, "order"), starts: required(starts, "starts"), counts: required(counts, "counts") };
+}
+
+export interface Grouping {
+  readonly order: Tensor;
+  readonly starts: Tensor;
+  readonly counts: Tensor;
 }

@@ -9,5 +9,5 @@ export const lower: WasmLowering<GroupRowsAttributes> = ({ inputs, outputs, attr
   const rows = sizeOf(indices.shape);
   const order = outputs[0] ?? emit.scratch(4 * rows);
   const starts = outputs[1] ?? emit.scratch(4 * (experts + 1));
-  emit.command("group_rows", [indices, order, starts, rows, experts]);
+  emit.command("group_rows", [indices, order, starts, outputs[2], rows, experts]);
 };

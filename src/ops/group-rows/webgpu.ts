@@ -15,7 +15,10 @@ export const lower: GpuLowering<GroupRowsAttributes> = ({ inputs, outputs, attri
     kernel: "group_rows/group_rows",
     constants: { ...teamFor(4 * THREADS, emit.device) },
     uniforms: { rows, experts },
-    bindings: { indices: read(indices), order: write(outputs[0]), starts: write(outputs[1]) },
+    bindings: {
+      indices: read(indices),
+      ...{ order: write(outputs[0]), starts: write(outputs[1]), counts: write(outputs[2]) },
+    },
     workgroups: spread(experts),
     reason: "a workgroup an expert",
   });
