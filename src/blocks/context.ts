@@ -2,7 +2,7 @@
 import { type Initialiser, parameter, state } from "../graph/leaves.ts";
 import { formatShape, GraphError, type Shape, sameShape } from "../graph/shape.ts";
 import type { StateBinding, Tensor } from "../graph/types.ts";
-import type { AdapterSpec, InitSpec } from "../spec/types.ts";
+import type { AdapterSpec, InitSpec, RouterSpec } from "../spec/types.ts";
 
 export interface BlockContext {
   /** Width of the residual stream. */
@@ -15,12 +15,12 @@ export interface BlockContext {
     name: string,
     shape: readonly number[],
     initialiser: Initialiser,
-    options?: { readonly decay?: boolean },
+    options?: { readonly decay?: boolean; readonly signRate?: number },
   ): Tensor;
-  /** A matrix [out, in] of a linear layer, drawn as the spec's `init` says. */
-  weight(name: string, out: number, input: number): Tensor;
-  /** A matrix [out, in] that leads back into the residual stream (its initial scale may depend on the depth). */
-  outputWeight(name: string, out: number, input: number): Tensor;
+  /** A matrix [out, in] of a linear layer, or a stack of `count` of them, drawn as the spec's `init` says. */
+  weight(name: string, out: number, input: number, count?: number): Tensor;
+  /** A matrix [out, in], or a stack, that leads back into the residual stream (its initial scale may depend on the depth). */
+  outputWeight(name: string, out: number, input: number, count?: number): Tensor;
   /** A vector that starts at zero and does not decay. */
   bias(name: string, size: number): Tensor;
   /**
@@ -32,6 +32,21 @@ export interface BlockContext {
   state(name: string, shape: Shape): Tensor | undefined;
   /** Sets the value of a state after the call. Ignored in stateless graphs. */
   next(name: string, value: Tensor): void;
+  /** Tells training about a router, so that its experts come to be used alike. */
+  route(router: Router): void;
+}
+
+/** What a router has done, as far as training is concerned. */
+export interface Router {
+  readonly spec: RouterSpec;
+  /** [B, T, experts] */
+  readonly logits: Tensor;
+  /** Experts that each token is sent to. */
+  readonly choices: number;
+  /** How many tokens each expert was given, [experts]. */
+  readonly counts: Tensor;
+  /** Parameter [experts] that takes part in the choice only. */
+  readonly bias: Tensor | undefined;
 }
 
 /** Everything that the blocks of one model share while it is being built. */
@@ -39,11 +54,15 @@ export interface ModelContext {
   readonly stateful: boolean;
   readonly parameters: Map<string, Tensor>;
   readonly states: StateBinding[];
+  readonly routers: Router[];
   readonly position: Tensor | undefined;
   readonly width: number;
   readonly init: InitSpec;
   readonly depth: number;
 }
+
+const stacked = (out: number, input: number, count: number | undefined): readonly number[] =>
+  count === undefined ? [out, input] : [count, out, input];
 
 /** The context of one branch: parameters under `weights`, states and the adapter's parameters under `own`. */
 export function blockContext(
@@ -74,9 +93,12 @@ export function blockContext(
     init: model.init,
     position: model.position,
     parameter: make,
-    weight: (name, out, input) => make(name, [out, input], { kind: "normal", std }),
-    outputWeight: (name, out, input) =>
-      make(name, [out, input], { kind: "normal", std: rescale_residual ? std / Math.sqrt(model.depth) : std }),
+    weight: (name, out, input, count) => make(name, stacked(out, input, count), { kind: "normal", std }),
+    outputWeight: (name, out, input, count) =>
+      make(name, stacked(out, input, count), {
+        kind: "normal",
+        std: rescale_residual ? std / Math.sqrt(model.depth) : std,
+      }),
     bias: (name, size) => make(name, [size], { kind: "zeros" }, { decay: false }),
     adapter(name, out, input) {
       const group = adapter?.groups.find((names) => names.includes(name));
@@ -98,5 +120,6 @@ export function blockContext(
       const input = open.get(name);
       if (input !== undefined) model.states.push({ name: `${own}.${name}`, input, output });
     },
+    route: (router) => void model.routers.push(router),
   };
 }

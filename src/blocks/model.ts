@@ -4,7 +4,7 @@ import { literal, mul as multiply, tanh } from "../graph/expression.ts";
 import { makeGraph } from "../graph/graph.ts";
 import { input } from "../graph/leaves.ts";
 import { GraphError } from "../graph/shape.ts";
-import { type Graph, type Tensor, withScope } from "../graph/types.ts";
+import { type Graph, type NamedTensor, type Tensor, withScope } from "../graph/types.ts";
 import { concat } from "../ops/concat/op.ts";
 import { crossEntropy } from "../ops/cross-entropy/op.ts";
 import { gather } from "../ops/gather/op.ts";
@@ -13,6 +13,7 @@ import { linear } from "../ops/matmul/op.ts";
 import { slice } from "../ops/slice/op.ts";
 import type { ArchitectureSpec, ResolvedBranch, ResolvedLayer } from "../spec/types.ts";
 import { attention } from "./attention.ts";
+import { balance } from "./balance.ts";
 import { type BlockContext, blockContext, type ModelContext } from "./context.ts";
 import { gatedDelta } from "./gated-delta.ts";
 import { latentAttention } from "./latent-attention.ts";
@@ -20,6 +21,7 @@ import { linearAttention } from "./linear-attention.ts";
 import { mamba } from "./mamba.ts";
 import { mamba2 } from "./mamba2.ts";
 import { linear as linearLayer, mlp } from "./mlp.ts";
+import { moe } from "./moe.ts";
 import { applyNorm } from "./norm.ts";
 import { rgLru } from "./rg-lru.ts";
 import { rnn } from "./rnn.ts";
@@ -46,6 +48,7 @@ function buildBody(spec: ArchitectureSpec, { stateful, lastOnly = false }: Model
     stateful,
     parameters: new Map(),
     states: [],
+    routers: [],
     position: stateful ? input("position", ["B"], "i32") : undefined,
     width: spec.d_model,
     init: spec.init,
@@ -147,6 +150,8 @@ function applyOperator(x: Tensor, operator: ResolvedBranch["operator"], context:
       return mlp(x, operator, context);
     case "linear":
       return linearLayer(x, operator, context);
+    case "moe":
+      return moe(x, operator, context);
   }
 }
 
@@ -158,12 +163,31 @@ export function buildForward(spec: ArchitectureSpec, options: ModelGraphOptions)
 
 /** tokens and targets → `loss`: mean cross entropy in nats over the targets that are not -100; and `logits`. */
 export function buildLoss(spec: ArchitectureSpec): Graph {
-  const { logits } = buildBody(spec, { stateful: false });
+  const { outputs } = lossOf(buildBody(spec, { stateful: false }));
+  return makeGraph({ outputs });
+}
+
+/**
+ * What training minimises: the outputs of {@link buildLoss}, `objective` (the loss and what keeps experts balanced), and what
+ * `balance` says of routers.
+ */
+export function buildObjective(spec: ArchitectureSpec): Graph {
+  const body = buildBody(spec, { stateful: false });
+  const { loss, outputs } = lossOf(body);
+  return withScope("balance", () => {
+    const { penalty, outputs: facts } = balance(body.context.routers);
+    const objective = penalty === undefined ? loss : add(loss, penalty);
+    return makeGraph({ outputs: [...outputs, { name: "objective", tensor: objective }, ...facts] });
+  });
+}
+
+function lossOf({ logits }: Body): { readonly loss: Tensor; readonly outputs: NamedTensor[] } {
   const { loss } = withScope("loss", () => crossEntropy(logits, input("targets", ["B", "T"], "i32")));
-  return makeGraph({
+  return {
+    loss,
     outputs: [
       { name: "loss", tensor: loss },
       { name: "logits", tensor: logits },
     ],
-  });
+  };
 }

@@ -106,6 +106,9 @@ const activations: { readonly [A in Activation]: (x: Expression) => Expression }
   relu2: (x) => square(relu(x)),
 };
 
+/** The function of one element. */
+export const activationOf = (activation: Activation): ((x: Expression) => Expression) => activations[activation];
+
 export function activate(x: Tensor, activation: Activation): Tensor {
   return activation === "none" ? x : pointwise(x, activations[activation]);
 }

@@ -20,6 +20,7 @@ export const familyOf: { readonly [T in Operator["type"]]: Family } = {
   rnn: "rnn",
   mlp: "ffn",
   linear: "ffn",
+  moe: "ffn",
 };
 
 type Words = readonly (string | false)[];
@@ -83,6 +84,13 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
     o.output_gate !== "none" && "output gate",
   ],
   linear: () => [],
+  moe: (o) => [
+    `${o.top_k} of ${o.n_experts} experts`,
+    `d_ff ${o.d_ff}`,
+    o.gated ? `${o.activation} gated` : o.activation,
+    o.latent !== null && `latent ${o.latent}`,
+    o.shared !== null && `shared ${o.shared.d_ff}`,
+  ],
 };
 
 const heads = (count: number, size: number): string => `${count} ${count === 1 ? "head" : "heads"} × ${size}`;

@@ -370,7 +370,7 @@ function flatten(rows: TokenRows, vocabSize: number): { batch: number; length: n
   return { batch: list.length, length, tokens };
 }
 
-/** Parameters whose every use is as b of a matmul [N, K] or as an embedding table: they may be packed for the GEMM. */
+/** Parameters whose every use is as b of a matmul [N, K], as an embedding table or as experts [E, N, K]: they may be packed for the GEMM. */
 export function packableParameters(graph: Graph): Set<string> {
   const uses = new Map<Tensor, boolean>();
   for (const node of graph.nodes) {
@@ -378,11 +378,13 @@ export function packableParameters(graph: Graph): Set<string> {
       if (tensor === undefined || tensor.node.op.leaf !== "parameter") continue;
       const product = node.op.name === "matmul" && i === 1 && (node.attributes as { transposeB: boolean }).transposeB;
       const table = node.op.name === "gather" && i === 0;
-      uses.set(tensor, (uses.get(tensor) ?? true) && (product || table));
+      const experts =
+        node.op.name === "expert_matmul" && i === 1 && !(node.attributes as { transposed: boolean }).transposed;
+      uses.set(tensor, (uses.get(tensor) ?? true) && (product || table || experts));
     }
   }
   return new Set(
-    graph.parameters.filter(({ tensor }) => uses.get(tensor) === true && tensor.shape.length === 2).map((p) => p.name),
+    graph.parameters.filter(({ tensor }) => uses.get(tensor) === true && tensor.shape.length >= 2).map((p) => p.name),
   );
 }
 

@@ -9,8 +9,11 @@ import { concatOp } from "./concat/op.ts";
 import { crossEntropyOp } from "./cross-entropy/op.ts";
 import { crossEntropyGradientOp } from "./cross-entropy-gradient/op.ts";
 import { diagonalScanOp } from "./diagonal-scan/op.ts";
+import { expertMatmulOp } from "./expert-matmul/op.ts";
+import { expertMatmulGradientOp } from "./expert-matmul-gradient/op.ts";
 import { gatherOp } from "./gather/op.ts";
 import { gatherGradientOp } from "./gather-gradient/op.ts";
+import { groupRowsOp } from "./group-rows/op.ts";
 import { gruOp } from "./gru/op.ts";
 import { gruGradientOp } from "./gru-gradient/op.ts";
 import { layerNormOp } from "./layer-norm/op.ts";
@@ -35,6 +38,8 @@ import { selectiveScanOp } from "./selective-scan/op.ts";
 import { selectiveScanGradientOp } from "./selective-scan-gradient/op.ts";
 import { sliceOp } from "./slice/op.ts";
 import { sliceGradientOp } from "./slice-gradient/op.ts";
+import { topKOp } from "./top-k/op.ts";
+import { topKGradientOp } from "./top-k-gradient/op.ts";
 import { transposeOp } from "./transpose/op.ts";
 import { wkvOp } from "./wkv/op.ts";
 import { wkvGradientOp } from "./wkv-gradient/op.ts";
@@ -49,8 +54,11 @@ export const ops = {
   cross_entropy: crossEntropyOp,
   cross_entropy_gradient: crossEntropyGradientOp,
   diagonal_scan: diagonalScanOp,
+  expert_matmul: expertMatmulOp,
+  expert_matmul_gradient: expertMatmulGradientOp,
   gather: gatherOp,
   gather_gradient: gatherGradientOp,
+  group_rows: groupRowsOp,
   gru: gruOp,
   gru_gradient: gruGradientOp,
   layer_norm: layerNormOp,
@@ -75,6 +83,8 @@ export const ops = {
   selective_scan_gradient: selectiveScanGradientOp,
   slice: sliceOp,
   slice_gradient: sliceGradientOp,
+  top_k: topKOp,
+  top_k_gradient: topKGradientOp,
   transpose: transposeOp,
   wkv: wkvOp,
   wkv_gradient: wkvGradientOp,

@@ -41,6 +41,8 @@ const PROJECTIONS: {
     "down_proj",
   ],
   linear: () => ["proj"],
+  // Its experts are not projections of the block's input.
+  moe: () => [],
 };
 
 const ranked = (name: string, rank: number | null): string[] =>
@@ -55,6 +57,10 @@ function projectionsOf<T extends Operator["type"]>(
 /** An adapter whose fields the schema has accepted. */
 export function resolveAdapter(context: Context, fields: AdapterFields, operator: Operator): AdapterSpec {
   const known = projectionsOf(operator);
+  if (known.length === 0) {
+    complain(context, "", `${operator.type} has no projections that an adapter could be added to`);
+    return { rank: fields.rank, groups: [] };
+  }
   const seen = new Set<string>();
   const groups = fields.projections.map((entry, i) => {
     const names = typeof entry === "string" ? [entry] : entry;

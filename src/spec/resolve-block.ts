@@ -2,7 +2,8 @@
 import { type Context, complain, withDefaults, within } from "./context.ts";
 import { childOf } from "./located.ts";
 import { resolveAdapter } from "./resolve-adapter.ts";
-import { resolveFfn, resolveMixer } from "./resolve-mixer.ts";
+import { resolveFfn } from "./resolve-ffn.ts";
+import { resolveMixer } from "./resolve-mixer.ts";
 import { resolveNorm } from "./resolve-norm.ts";
 import { schema } from "./schema.generated.ts";
 import type { BlockFields, BranchFields } from "./types.generated.ts";
@@ -60,7 +61,7 @@ export function resolveBlock(context: Context, fields: BlockFields): ResolvedBlo
 /** Complains of a residual that has nowhere to go, or that is not as wide as the stream. */
 function checkFlow(
   context: Context,
-  { residual, mixer }: BlockFields,
+  { residual, mixer, ffn }: BlockFields,
   input: ResolvedLayer["input"],
   output: ResolvedLayer["output"],
 ): void {
@@ -72,8 +73,9 @@ function checkFlow(
     const message = "a residual from the norm of stream_and_embedding is twice as wide as the stream";
     complain(within(context, "residual"), "source", message);
   }
-  if (mixer?.type === "s4d") {
-    complain(context, "input", "s4d works on d_model channels, and stream_and_embedding has twice as many");
+  const narrow = mixer?.type === "s4d" ? mixer.type : ffn?.type === "moe" ? ffn.type : undefined;
+  if (narrow !== undefined) {
+    complain(context, "input", `${narrow} works on d_model channels, and stream_and_embedding has twice as many`);
   }
 }
 

@@ -1,4 +1,4 @@
-// Each mixer and ffn with its defaults, its derived sizes, and the checks that no schema can state.
+// Each mixer with its defaults, its derived sizes, and the checks that no schema can state.
 import {
   type Context,
   checkDivides,
@@ -14,7 +14,6 @@ import { resolveAttention, resolveLatentAttention, sharedWidth } from "./resolve
 import { innerEps, resolveHeadNorm, resolveInnerNorm } from "./resolve-norm.ts";
 import { resolveRope } from "./resolve-rope.ts";
 import type {
-  FfnFields,
   GatedDeltaFields,
   LinearAttentionFields,
   Mamba2Fields,
@@ -25,7 +24,6 @@ import type {
   S4DFields,
 } from "./types.generated.ts";
 import type {
-  FfnSpec,
   GatedDeltaSpec,
   GatedNormSpec,
   LinearAttentionSpec,
@@ -60,16 +58,6 @@ export function resolveMixer<T extends MixerFields["type"]>(
   fields: Extract<MixerFields, { type: T }> & { readonly type: T },
 ): MixerSpec {
   return MIXERS[fields.type](context, fields);
-}
-
-/** An ffn whose fields the schema has accepted. */
-export function resolveFfn(context: Context, fields: FfnFields): FfnSpec {
-  if (fields.type === "linear") return withDefaults("linear", fields);
-  const spec = withDefaults("mlp", fields);
-  if (!spec.gated && spec.gate_scale !== 1) {
-    complain(context, "gate_scale", "gate_scale multiplies the gate, and this mlp is not gated");
-  }
-  return spec;
 }
 
 function resolveMamba(context: Context, fields: MambaFields): MambaSpec {

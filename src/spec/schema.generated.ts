@@ -572,6 +572,9 @@ export const schema = {
         {
           $ref: "#/definitions/linear",
         },
+        {
+          $ref: "#/definitions/moe",
+        },
       ],
     },
     mamba: {
@@ -1483,6 +1486,160 @@ export const schema = {
           description: "Adds a learned bias.",
           type: "boolean",
           default: false,
+        },
+      },
+    },
+    moe: {
+      title: "MoeFields",
+      description:
+        "Mixture of experts: a router chooses top_k of n_experts networks for each token and adds up their results, weighted (Shazeer et al. 2017). Only those are computed.",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "n_experts", "top_k", "d_ff"],
+      properties: {
+        type: {
+          description: "Mixture of experts.",
+          type: "string",
+          const: "moe",
+        },
+        n_experts: {
+          description: "Networks to choose from.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        top_k: {
+          description: "Networks that a token is sent to.",
+          type: "integer",
+          minimum: 1,
+          maximum: 1024,
+        },
+        d_ff: {
+          description: "Hidden width of each expert.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        activation: {
+          description: "Of the experts, as in mlp.",
+          type: "string",
+          enum: ["silu", "gelu", "gelu_tanh", "relu", "relu2"],
+          default: "silu",
+        },
+        gated: {
+          description: "Experts have a second projection, through the activation, which multiplies the first (SwiGLU).",
+          type: "boolean",
+          default: true,
+        },
+        latent: {
+          description:
+            "Width that experts read and write: projections shared by all of them lead there and back (Nemotron-3). The router and the shared expert stay at d_model. Left out: d_model, without projections.",
+          type: "integer",
+          minimum: 1,
+          maximum: 1048576,
+        },
+        router: {
+          $ref: "#/definitions/router",
+        },
+        shared: {
+          $ref: "#/definitions/shared_expert",
+        },
+      },
+    },
+    router: {
+      title: "RouterFields",
+      description: "How experts are chosen and weighed, from logits W x with W [n_experts, d_model].",
+      type: "object",
+      additionalProperties: false,
+      properties: {
+        score: {
+          description: "What logits become: softmax over all experts, or a sigmoid for each (DeepSeek-V3).",
+          type: "string",
+          enum: ["softmax", "sigmoid"],
+          default: "softmax",
+        },
+        normalize: {
+          description:
+            "Divide the scores of the chosen experts by their sum + normalize_eps. With softmax this is the softmax of the chosen logits (Mixtral).",
+          type: "boolean",
+          default: true,
+        },
+        normalize_eps: {
+          description: "Added to the sum.",
+          type: "number",
+          minimum: 0,
+          default: 0,
+        },
+        scale: {
+          description: "Multiplies the weights last.",
+          type: "number",
+          exclusiveMinimum: 0,
+          default: 1,
+        },
+        selection_bias: {
+          description:
+            "Choose by score + bias, a number for each expert that weights do not see and that training moves towards equal load (DeepSeek-V3).",
+          type: "boolean",
+          default: false,
+        },
+        n_groups: {
+          description:
+            "Groups of neighbouring experts; only those of the best top_groups may be chosen. A group is as good as its two best experts together (DeepSeek-V3).",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+          default: 1,
+        },
+        top_groups: {
+          description: "Groups that experts may be chosen from. Default: n_groups.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        balance_loss: {
+          description:
+            "Training adds so much of n_experts · Σ (share of choices · mean score), which is 1 where all experts are used alike (Fedus et al. 2021). Default: 0.01; 0 with selection_bias.",
+          type: "number",
+          minimum: 0,
+        },
+        z_loss: {
+          description: "Training adds so much of the mean of log²(Σ exp(logits)) (Zoph et al. 2022).",
+          type: "number",
+          minimum: 0,
+          default: 0,
+        },
+        bias_rate: {
+          description:
+            "A training step moves the bias of an expert by so much, up where it is chosen less than the mean, else down (Wang et al. 2024). With selection_bias.",
+          type: "number",
+          minimum: 0,
+          default: 0.001,
+        },
+      },
+    },
+    shared_expert: {
+      title: "SharedExpertFields",
+      description: "A network that every token goes through besides; activation and gate are those of the experts.",
+      type: "object",
+      additionalProperties: false,
+      required: ["d_ff"],
+      properties: {
+        d_ff: {
+          description: "Hidden width; several shared experts are one of their summed width.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        bias: {
+          description: "Biases of its projections.",
+          type: "boolean",
+          default: false,
+        },
+        gate: {
+          description: "sigmoid: its result is multiplied by sigmoid(w · x), one number for each token (Qwen).",
+          type: "string",
+          enum: ["none", "sigmoid"],
+          default: "none",
         },
       },
     },

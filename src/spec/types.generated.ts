@@ -122,7 +122,7 @@ export type HeadNormFields =
 /**
  * Transforms each position alone. `type` chooses how.
  */
-export type FfnFields = MlpFields | LinearFields;
+export type FfnFields = MlpFields | LinearFields | MoeFields;
 /**
  * @minItems 1
  */
@@ -1028,6 +1028,103 @@ export interface LinearFields {
    * Adds a learned bias.
    */
   bias?: boolean;
+}
+/**
+ * Mixture of experts: a router chooses top_k of n_experts networks for each token and adds up their results, weighted (Shazeer et al. 2017). Only those are computed.
+ */
+export interface MoeFields {
+  /**
+   * Mixture of experts.
+   */
+  type: "moe";
+  /**
+   * Networks to choose from.
+   */
+  n_experts: number;
+  /**
+   * Networks that a token is sent to.
+   */
+  top_k: number;
+  /**
+   * Hidden width of each expert.
+   */
+  d_ff: number;
+  /**
+   * Of the experts, as in mlp.
+   */
+  activation?: "silu" | "gelu" | "gelu_tanh" | "relu" | "relu2";
+  /**
+   * Experts have a second projection, through the activation, which multiplies the first (SwiGLU).
+   */
+  gated?: boolean;
+  /**
+   * Width that experts read and write: projections shared by all of them lead there and back (Nemotron-3). The router and the shared expert stay at d_model. Left out: d_model, without projections.
+   */
+  latent?: number;
+  router?: RouterFields;
+  shared?: SharedExpertFields;
+}
+/**
+ * How experts are chosen and weighed, from logits W x with W [n_experts, d_model].
+ */
+export interface RouterFields {
+  /**
+   * What logits become: softmax over all experts, or a sigmoid for each (DeepSeek-V3).
+   */
+  score?: "softmax" | "sigmoid";
+  /**
+   * Divide the scores of the chosen experts by their sum + normalize_eps. With softmax this is the softmax of the chosen logits (Mixtral).
+   */
+  normalize?: boolean;
+  /**
+   * Added to the sum.
+   */
+  normalize_eps?: number;
+  /**
+   * Multiplies the weights last.
+   */
+  scale?: number;
+  /**
+   * Choose by score + bias, a number for each expert that weights do not see and that training moves towards equal load (DeepSeek-V3).
+   */
+  selection_bias?: boolean;
+  /**
+   * Groups of neighbouring experts; only those of the best top_groups may be chosen. A group is as good as its two best experts together (DeepSeek-V3).
+   */
+  n_groups?: number;
+  /**
+   * Groups that experts may be chosen from. Default: n_groups.
+   */
+  top_groups?: number;
+  /**
+   * Training adds so much of n_experts · Σ (share of choices · mean score), which is 1 where all experts are used alike (Fedus et al. 2021). Default: 0.01; 0 with selection_bias.
+   */
+  balance_loss?: number;
+  /**
+   * Training adds so much of the mean of log²(Σ exp(logits)) (Zoph et al. 2022).
+   */
+  z_loss?: number;
+  /**
+   * A training step moves the bias of an expert by so much, up where it is chosen less than the mean, else down (Wang et al. 2024). With selection_bias.
+   */
+  bias_rate?: number;
+}
+/**
+ * A network that every token goes through besides; activation and gate are those of the experts.
+ */
+export interface SharedExpertFields {
+  /**
+   * Hidden width; several shared experts are one of their summed width.
+   */
+  d_ff: number;
+  /**
+   * Biases of its projections.
+   */
+  bias?: boolean;
+  /**
+   * sigmoid: its result is multiplied by sigmoid(w · x), one number for each token (Qwen).
+   */
+  gate?: "none" | "sigmoid";
 }
 /**
  * One branch of a parallel block: out_scale · post_norm(f(in_scale · x)), where f is a mixer or an ffn.

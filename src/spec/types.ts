@@ -136,7 +136,7 @@ export type MixerSpec =
   | S4dSpec
   | RnnSpec;
 
-export type FfnSpec = MlpSpec | LinearSpec;
+export type FfnSpec = MlpSpec | LinearSpec | MoeSpec;
 
 /** Mamba-1 (Gu & Dao 2023): selective scan with a diagonal A [d_inner, d_state]. */
 export interface MambaSpec {
@@ -323,4 +323,47 @@ export interface MlpSpec {
 export interface LinearSpec {
   readonly type: "linear";
   readonly bias: boolean;
+}
+
+/**
+ * Mixture of experts: Σ_j weight_j · expert_{i_j}(x) + shared(x), over the top_k experts i_j that the router chooses for x. An expert
+ * is an mlp without biases; with `latent`, experts see W_in x and their sum goes through W_out.
+ */
+export interface MoeSpec {
+  readonly type: "moe";
+  readonly n_experts: number;
+  readonly top_k: number;
+  /** Hidden width of one expert. */
+  readonly d_ff: number;
+  readonly activation: MlpSpec["activation"];
+  readonly gated: boolean;
+  readonly latent: number | null;
+  readonly router: RouterSpec;
+  readonly shared: SharedExpertSpec | null;
+}
+
+/** s = score(W x); i = the top_k largest of s + bias; weight = scale · s_i / (Σ s_i + normalize_eps), or scale · s_i. */
+export interface RouterSpec {
+  readonly score: "softmax" | "sigmoid";
+  readonly normalize: boolean;
+  readonly normalize_eps: number;
+  readonly scale: number;
+  /** There is a bias: a parameter that no gradient reaches. */
+  readonly selection_bias: boolean;
+  readonly n_groups: number;
+  /** Groups whose experts may be chosen; all of them: n_groups. */
+  readonly top_groups: number;
+  /** Coefficients of what training adds to the loss. */
+  readonly balance_loss: number;
+  readonly z_loss: number;
+  /** By how much a training step moves each bias towards equal load. */
+  readonly bias_rate: number;
+}
+
+/** An mlp with the experts' activation and gating, for every token. */
+export interface SharedExpertSpec {
+  readonly d_ff: number;
+  readonly bias: boolean;
+  /** sigmoid: multiplied by sigmoid(w · x). */
+  readonly gate: "none" | "sigmoid";
 }

@@ -15,7 +15,7 @@ import { optimise } from "../ops/passes/optimise.ts";
 import type { Buffer, HostArray, Program, Runtime } from "../runtime/types.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { type Checkpoint, type CheckpointTensor, requireSameSpec, requireTensors } from "./checkpoint.ts";
-import { type AdamwOptions, buildGradients, buildUpdate, gradientName, momentName } from "./step.ts";
+import { type AdamwOptions, buildGradients, buildUpdate, gradientName, momentName, ROUTER_FACTS } from "./step.ts";
 
 export interface TrainerOptions extends AdamwOptions {
   readonly spec: ArchitectureSpec;
@@ -38,7 +38,12 @@ export interface StepResult {
   readonly loss: number;
   /** Of all gradients together, before clipping. */
   readonly gradientNorm: number;
+  /** Of a model with experts, means over micro-batches. */
+  readonly routers: RouterFacts;
 }
+
+/** What is known of a model's routers; see src/blocks/balance.ts. */
+export type RouterFacts = { readonly [F in (typeof ROUTER_FACTS)[number]]?: number };
 
 export interface EvaluationResult {
   /** Mean over all scored positions, in nats. */
@@ -139,12 +144,17 @@ export class Trainer {
     const step = this.#step + 1;
     let loss = 0;
     let gradientNorm = 0;
+    const routers: Record<string, number> = {};
     for (let micro = 0; micro < accumulation; micro++) {
       const program = this.#gradients[Math.min(micro, this.#gradients.length - 1)];
       const outputs = await program?.run(this.#inputs(batches.next()));
       const [value, norm] = [outputs?.loss?.[0] ?? Number.NaN, outputs?.gradient_norm?.[0] ?? Number.NaN];
       if (!Number.isFinite(value)) throw new DivergedError(step, `the loss is ${value}${await this.#culprits()}`);
       loss += value / accumulation;
+      for (const name of ROUTER_FACTS) {
+        const fact = outputs?.[name]?.[0];
+        if (fact !== undefined) routers[name] = (routers[name] ?? 0) + fact / accumulation;
+      }
       gradientNorm = norm;
     }
     if (!Number.isFinite(gradientNorm)) {
@@ -156,7 +166,7 @@ export class Trainer {
       gradient_scale: Float32Array.of(scale),
     });
     this.#step = step;
-    return { step, loss, gradientNorm };
+    return { step, loss, gradientNorm, routers };
   }
 
   /** Loss and accuracy over batches of the training shape; positions whose target is ignored do not count. */

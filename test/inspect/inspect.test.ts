@@ -34,6 +34,21 @@ describe("parameters", () => {
     expect(inspect(file("bench/mamba-130m")).parameters.total).toBe(129_135_360);
   });
 
+  it("of experts count whole, and for a token by those that it is sent to", () => {
+    const report = inspect(file("nemotron-3"), { contexts: [64] });
+    const [d, latent, ff, shared] = [64, 32, 96, 128];
+    const experts = 8 * 2 * latent * ff;
+    const others = 8 * d + 8 + 2 * d * latent + 2 * d * shared;
+    expect(parts(report).moe).toBe(3 * (experts + others));
+    expect(report.layers[1]?.parameters).toBe(experts + others + d);
+    expect(report.layers[1]?.active_parameters).toBe((experts * 3) / 8 + others + d);
+    expect(report.parameters.total - report.parameters.active).toBe((3 * experts * 5) / 8);
+    // Each token pays for three experts, not for eight.
+    const { decode } = report.layers[1]?.flops_per_token ?? { decode: 0 };
+    expect(decode).toBeGreaterThan(2 * (3 * 2 * latent * ff + 2 * d * (latent + shared)));
+    expect(decode).toBeLessThan(2 * 1.1 * (3 * 2 * latent * ff + 2 * d * (latent + shared) + 8 * d));
+  });
+
   it("that layers share are counted once in the model, and in each layer that uses them", () => {
     const report = inspect(file("zamba"));
     const shared = report.layers.filter((layer) => layer.shared === "shared.A");

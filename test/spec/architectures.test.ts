@@ -56,6 +56,7 @@ describe("the architectures", () => {
       rnn: true,
       mlp: true,
       linear: true,
+      moe: true,
     };
     expect([...used].sort()).toEqual(Object.keys(mixers).sort());
   });
