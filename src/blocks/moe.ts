@@ -92,5 +92,6 @@ function within(context: BlockContext, scope: string): BlockContext {
     weight: (name, ...rest) => context.weight(`${scope}.${name}`, ...rest),
     outputWeight: (name, ...rest) => context.outputWeight(`${scope}.${name}`, ...rest),
     bias: (name, size) => context.bias(`${scope}.${name}`, size),
+    adapter: () => undefined,
   };
 }

@@ -40,9 +40,9 @@ const PROJECTIONS: {
     ...(o.output_gate === "none" ? [] : ["g_proj"]),
     "down_proj",
   ],
-  linear: () => ["proj"],
-  // Its experts are not projections of the block's input.
+  // Experts are stacked, which a low-rank addition to one projection is not made for.
   moe: () => [],
+  linear: () => ["proj"],
 };
 
 const ranked = (name: string, rank: number | null): string[] =>

@@ -1,31 +1,23 @@
 // Each ffn with its defaults, and the checks that no schema can state.
 import { type Context, checkDivides, complain, withDefaults, within } from "./context.ts";
-import type { FfnFields, MlpFields, MoeFields, RouterFields } from "./types.generated.ts";
-import type { FfnSpec, MlpSpec, MoeSpec, RouterSpec } from "./types.ts";
-
-/** How each type of ffn is resolved; a type without a row does not compile. */
-const FFNS: {
-  readonly [T in FfnFields["type"]]: (context: Context, fields: Extract<FfnFields, { type: T }>) => FfnSpec;
-} = {
-  mlp: resolveMlp,
-  linear: (_, fields) => withDefaults("linear", fields),
-  moe: resolveMoe,
-};
+import type { FfnFields, MoeFields, RouterFields } from "./types.generated.ts";
+import type { FfnSpec, MoeSpec, RouterSpec } from "./types.ts";
 
 /** An ffn whose fields the schema has accepted. */
-export function resolveFfn<T extends FfnFields["type"]>(
-  context: Context,
-  fields: Extract<FfnFields, { type: T }> & { readonly type: T },
-): FfnSpec {
-  return FFNS[fields.type](context, fields);
-}
-
-function resolveMlp(context: Context, fields: MlpFields): MlpSpec {
-  const spec = withDefaults("mlp", fields);
-  if (!spec.gated && spec.gate_scale !== 1) {
-    complain(context, "gate_scale", "gate_scale multiplies the gate, and this mlp is not gated");
+export function resolveFfn(context: Context, fields: FfnFields): FfnSpec {
+  switch (fields.type) {
+    case "linear":
+      return withDefaults("linear", fields);
+    case "moe":
+      return resolveMoe(context, fields);
+    case "mlp": {
+      const spec = withDefaults("mlp", fields);
+      if (!spec.gated && spec.gate_scale !== 1) {
+        complain(context, "gate_scale", "gate_scale multiplies the gate, and this mlp is not gated");
+      }
+      return spec;
+    }
   }
-  return spec;
 }
 
 /** How strongly training asks for balance where the file says nothing and no bias does it (Fedus et al. 2021). */

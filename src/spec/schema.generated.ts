@@ -570,10 +570,10 @@ export const schema = {
           $ref: "#/definitions/mlp",
         },
         {
-          $ref: "#/definitions/linear",
+          $ref: "#/definitions/moe",
         },
         {
-          $ref: "#/definitions/moe",
+          $ref: "#/definitions/linear",
         },
       ],
     },

@@ -122,7 +122,7 @@ export type HeadNormFields =
 /**
  * Transforms each position alone. `type` chooses how.
  */
-export type FfnFields = MlpFields | LinearFields | MoeFields;
+export type FfnFields = MlpFields | MoeFields | LinearFields;
 /**
  * @minItems 1
  */
@@ -1017,19 +1017,6 @@ export interface MlpFields {
   output_gate?: "none" | "sigmoid";
 }
 /**
- * One projection: W x + bias.
- */
-export interface LinearFields {
-  /**
-   * A linear layer.
-   */
-  type: "linear";
-  /**
-   * Adds a learned bias.
-   */
-  bias?: boolean;
-}
-/**
  * Mixture of experts: a router chooses top_k of n_experts networks for each token and adds up their results, weighted (Shazeer et al. 2017). Only those are computed.
  */
 export interface MoeFields {
@@ -1125,6 +1112,19 @@ export interface SharedExpertFields {
    * sigmoid: its result is multiplied by sigmoid(w · x), one number for each token (Qwen).
    */
   gate?: "none" | "sigmoid";
+}
+/**
+ * One projection: W x + bias.
+ */
+export interface LinearFields {
+  /**
+   * A linear layer.
+   */
+  type: "linear";
+  /**
+   * Adds a learned bias.
+   */
+  bias?: boolean;
 }
 /**
  * One branch of a parallel block: out_scale · post_norm(f(in_scale · x)), where f is a mixer or an ffn.

@@ -136,7 +136,7 @@ export type MixerSpec =
   | S4dSpec
   | RnnSpec;
 
-export type FfnSpec = MlpSpec | LinearSpec | MoeSpec;
+export type FfnSpec = MlpSpec | MoeSpec | LinearSpec;
 
 /** Mamba-1 (Gu & Dao 2023): selective scan with a diagonal A [d_inner, d_state]. */
 export interface MambaSpec {

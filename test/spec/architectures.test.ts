@@ -42,7 +42,7 @@ describe("the architectures", () => {
 
   test("use every mixer and ffn of the language between them", () => {
     const used = new Set(small.flatMap((file) => operators(loadSpecFile(file)).map((operator) => operator.type)));
-    const mixers: Record<(MixerSpec | FfnSpec)["type"], true> = {
+    const mixers: Record<MixerSpec["type"] | FfnSpec["type"], true> = {
       mamba: true,
       mamba2: true,
       gated_delta: true,

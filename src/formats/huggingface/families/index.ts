@@ -1,0 +1,18 @@
+// Every family of checkpoints. One that comes earlier is preferred where an architecture fits several.
+import type { Family } from "../family.ts";
+import { bamba } from "./bamba.ts";
+import { falconH1 } from "./falcon-h1.ts";
+import { gemma2, gemma3 } from "./gemma.ts";
+import { gpt2 } from "./gpt2.ts";
+import { llama, qwen3 } from "./llama.ts";
+import { falconMamba, mamba } from "./mamba.ts";
+import { mamba2 } from "./mamba2.ts";
+import { olmoHybrid } from "./olmo-hybrid.ts";
+import { qwen35 } from "./qwen-next.ts";
+import { zamba } from "./zamba.ts";
+import { zamba2 } from "./zamba2.ts";
+
+export const families: readonly Family[] = [
+  ...[mamba, falconMamba, mamba2, llama, qwen3, gemma2, gemma3, gpt2],
+  ...[bamba, falconH1, olmoHybrid, qwen35, zamba, zamba2],
+];
