@@ -24,7 +24,12 @@ const PROJECTIONS: {
     "o_proj",
   ],
   linear_attention: (o) => ["q_proj", "k_proj", "v_proj", ...(o.output_gate === "none" ? [] : ["g_proj"]), "o_proj"],
-  attention: (o) => ["q_proj", "k_proj", "v_proj", ...(o.output_gate === "none" ? [] : ["g_proj"]), "o_proj"],
+  attention: (o) => [
+    "q_proj",
+    ...(o.share_kv ? [] : ["k_proj", "v_proj"]),
+    ...(o.output_gate === "none" ? [] : ["g_proj"]),
+    "o_proj",
+  ],
   latent_attention: (o) => [
     ...(o.q_rank === null ? ["q_proj"] : ["q_a_proj", "q_b_proj"]),
     ...["kv_a_proj", "k_rope_proj", "o_proj"],
