@@ -2,7 +2,7 @@
 import { type Initialiser, parameter, state } from "../graph/leaves.ts";
 import { formatShape, GraphError, type Shape, sameShape } from "../graph/shape.ts";
 import type { StateBinding, Tensor } from "../graph/types.ts";
-import type { InitSpec, RouterSpec } from "../spec/types.ts";
+import type { AdapterSpec, InitSpec, RouterSpec } from "../spec/types.ts";
 
 export interface BlockContext {
   /** Width of the residual stream. */
@@ -23,6 +23,11 @@ export interface BlockContext {
   outputWeight(name: string, out: number, input: number, count?: number): Tensor;
   /** A vector that starts at zero and does not decay. */
   bias(name: string, size: number): Tensor;
+  /**
+   * Where the projection `name` has a low-rank adapter, the parameters of this use of the block: `down` [rank, in] and `up`
+   * [out, rank].
+   */
+  adapter(name: string, out: number, input: number): { readonly down: Tensor; readonly up: Tensor } | undefined;
   /** The state `name` at the start of the call; undefined in stateless graphs, where it is zero. */
   state(name: string, shape: Shape): Tensor | undefined;
   /** Sets the value of a state after the call. Ignored in stateless graphs. */
@@ -59,11 +64,16 @@ export interface ModelContext {
 const stacked = (out: number, input: number, count: number | undefined): readonly number[] =>
   count === undefined ? [out, input] : [count, out, input];
 
-/** The context of one branch: parameters under `weights`, states under `states`. */
-export function blockContext(model: ModelContext, weights: string, states: string): BlockContext {
+/** The context of one branch: parameters under `weights`, states and the adapter's parameters under `own`. */
+export function blockContext(
+  model: ModelContext,
+  weights: string,
+  own: string,
+  adapter: AdapterSpec | null = null,
+): BlockContext {
   const open = new Map<string, Tensor>();
-  const make: BlockContext["parameter"] = (name, shape, initialiser, options) => {
-    const full = `${weights}.${name}`;
+  const make: BlockContext["parameter"] = (name, ...rest) => makeAt(`${weights}.${name}`, ...rest);
+  const makeAt: BlockContext["parameter"] = (full, shape, initialiser, options) => {
     const known = model.parameters.get(full);
     if (known !== undefined) {
       if (!sameShape(known.shape, shape)) {
@@ -90,15 +100,25 @@ export function blockContext(model: ModelContext, weights: string, states: strin
         std: rescale_residual ? std / Math.sqrt(model.depth) : std,
       }),
     bias: (name, size) => make(name, [size], { kind: "zeros" }, { decay: false }),
+    adapter(name, out, input) {
+      const group = adapter?.groups.find((names) => names.includes(name));
+      if (adapter === null || group === undefined) return undefined;
+      const scope = `${own}.adapter`;
+      // As in the paper, A is random and B zero, so that training starts from the projection alone.
+      return {
+        down: makeAt(`${scope}.${group[0]}.down.weight`, [adapter.rank, input], { kind: "normal", std }),
+        up: makeAt(`${scope}.${name}.up.weight`, [out, adapter.rank], { kind: "zeros" }),
+      };
+    },
     state(name, shape) {
       if (!model.stateful) return undefined;
-      const tensor = state(`${states}.${name}`, shape);
+      const tensor = state(`${own}.${name}`, shape);
       open.set(name, tensor);
       return tensor;
     },
     next(name, output) {
       const input = open.get(name);
-      if (input !== undefined) model.states.push({ name: `${states}.${name}`, input, output });
+      if (input !== undefined) model.states.push({ name: `${own}.${name}`, input, output });
     },
     route: (router) => void model.routers.push(router),
   };

@@ -1,5 +1,6 @@
 // The same model with every mixer replaced by full attention: what a hybrid is compared with.
 import type { ArchitectureSpec, AttentionSpec, MixerSpec, ResolvedBranch } from "../spec/types.ts";
+import { familyOf } from "./describe.ts";
 
 /** Width of a head where the model has no attention to take it from, the field's usual size. */
 const USUAL_HEAD_DIM = 64;
@@ -46,14 +47,13 @@ export function equalAttention(spec: ArchitectureSpec): AttentionSpec {
   };
 }
 
-const isMixer = (operator: ResolvedBranch["operator"]): operator is MixerSpec =>
-  operator.type !== "mlp" && operator.type !== "moe";
+const isMixer = (operator: ResolvedBranch["operator"]): operator is MixerSpec => familyOf[operator.type] !== "ffn";
 
 /** `spec` with {@link equalAttention} in place of every mixer, windowed attention included; FFNs stay as they are. */
 export function attentionOnly(spec: ArchitectureSpec): ArchitectureSpec {
   const attention = equalAttention(spec);
   const replace = (branch: ResolvedBranch): ResolvedBranch =>
-    isMixer(branch.operator) ? { ...branch, operator: attention } : branch;
+    isMixer(branch.operator) ? { ...branch, operator: attention, adapter: null } : branch;
   return {
     ...spec,
     name: `${spec.name} with attention only`,

@@ -6,7 +6,7 @@ import type { Graph } from "../graph/types.ts";
 import { ModelError } from "../model/error.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import { patternOf } from "../spec/compress.ts";
-import type { ArchitectureSpec } from "../spec/types.ts";
+import type { ArchitectureSpec, ResolvedLayer } from "../spec/types.ts";
 import { buildGradients } from "../train/step.ts";
 import {
   activeSize,
@@ -187,7 +187,10 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
   const activeByScope = parametersByScope(parameters, (parameter) => activeSize(parameter, used));
   const active = [...activeByScope.values()].reduce((sum, size) => sum + size, 0);
   const total = parameters.reduce((sum, parameter) => sum + sizeOfParameter(parameter), 0);
-  const inLayers = [...new Set(spec.layers.map((layer) => layer.weights))];
+  // A layer that uses shared weights may have some of its own beside them.
+  const scopesOf = ({ index, weights }: ResolvedLayer): Set<string> => new Set([weights, `layers.${index}`]);
+  const inScopes = (scopes: Iterable<string>, counts = byScope): number =>
+    [...scopes].reduce((sum, scope) => sum + (counts.get(scope) ?? 0), 0);
   return {
     name: spec.name,
     description: spec.description,
@@ -199,8 +202,8 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
       index: layer.index,
       block: layer.block,
       operators: layer.branches.map((branch) => branch.operator.type),
-      parameters: byScope.get(layer.weights) ?? 0,
-      active_parameters: activeByScope.get(layer.weights) ?? 0,
+      parameters: inScopes(scopesOf(layer)),
+      active_parameters: inScopes(scopesOf(layer), activeByScope),
       shared: isShared(layer) ? layer.weights : null,
       flops_per_token: perToken(work, (tallied) => tallied.layers.get(layer.index) ?? 0),
       state: stateReport(
@@ -209,7 +212,7 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
       ),
     })),
     outside: {
-      parameters: total - inLayers.reduce((sum, scope) => sum + (byScope.get(scope) ?? 0), 0),
+      parameters: total - inScopes(new Set(spec.layers.flatMap((layer) => [...scopesOf(layer)]))),
       flops_per_token: perToken(work, (tallied) => tallied.layers.get(OUTSIDE) ?? 0),
     },
     ops: opShares(work),

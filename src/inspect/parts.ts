@@ -50,18 +50,17 @@ function partInLayer(layer: ResolvedLayer, rest: string): string {
 
 /** Parameters by part, in the order in which data meets them; the parts add up to the whole model. */
 export function parametersByPart(spec: ArchitectureSpec, parameters: readonly NamedTensor[]): PartReport[] {
-  const scopes = new Map(spec.layers.map((layer) => [layer.weights, layer] as const));
+  const scopes = new Map(
+    spec.layers.flatMap((layer) => [layer.weights, `layers.${layer.index}`].map((scope) => [scope, layer] as const)),
+  );
   const counts = new Map<string, number>();
   for (const parameter of parameters) {
     const { name } = parameter;
     const [first = "", second = ""] = name.split(".");
-    const layer = scopes.get(`${first}.${second}`);
+    const scope = `${first}.${second}`;
+    const layer = scopes.get(scope);
     const part =
-      layer !== undefined
-        ? partInLayer(layer, after(layer.weights, name) ?? "")
-        : first === "final_norm"
-          ? "norms"
-          : first;
+      layer !== undefined ? partInLayer(layer, after(scope, name) ?? "") : first === "final_norm" ? "norms" : first;
     counts.set(part, (counts.get(part) ?? 0) + sizeOfParameter(parameter));
   }
   const last = ["norms", "head"];

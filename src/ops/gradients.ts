@@ -20,6 +20,7 @@ import { add } from "./map/op.ts";
 import { gradient as matmul } from "./matmul/gradient.ts";
 import { gradient as reduce } from "./reduce/gradient.ts";
 import { gradient as reshape } from "./reshape/gradient.ts";
+import { gradient as rgLru } from "./rg-lru/gradient.ts";
 import { gradient as rmsNorm } from "./rms-norm/gradient.ts";
 import { gradient as rope } from "./rope/gradient.ts";
 import { gradient as s4dKernel } from "./s4d-kernel/gradient.ts";
@@ -28,6 +29,7 @@ import { gradient as slice } from "./slice/gradient.ts";
 import { gradient as topK } from "./top-k/gradient.ts";
 import { gradient as transpose } from "./transpose/gradient.ts";
 import type { GradientRule } from "./types.ts";
+import { gradient as wkv } from "./wkv/gradient.ts";
 
 const gradients: { readonly [K in DifferentiableOpName]: GradientRule<AttributesOf<K>> } = {
   attention,
@@ -46,6 +48,7 @@ const gradients: { readonly [K in DifferentiableOpName]: GradientRule<Attributes
   matmul,
   reduce,
   reshape,
+  rg_lru: rgLru,
   rms_norm: rmsNorm,
   rope,
   s4d_kernel: s4dKernel,
@@ -53,6 +56,7 @@ const gradients: { readonly [K in DifferentiableOpName]: GradientRule<Attributes
   slice,
   top_k: topK,
   transpose,
+  wkv,
 };
 
 const library: GradientLibrary = {

@@ -27,6 +27,8 @@ import { matmulOp } from "./matmul/op.ts";
 import { matmulGradientOp } from "./matmul-gradient/op.ts";
 import { reduceOp } from "./reduce/op.ts";
 import { reshapeOp } from "./reshape/op.ts";
+import { rgLruOp } from "./rg-lru/op.ts";
+import { rgLruGradientOp } from "./rg-lru-gradient/op.ts";
 import { rmsNormOp } from "./rms-norm/op.ts";
 import { rmsNormGradientOp } from "./rms-norm-gradient/op.ts";
 import { ropeOp } from "./rope/op.ts";
@@ -39,6 +41,8 @@ import { sliceGradientOp } from "./slice-gradient/op.ts";
 import { topKOp } from "./top-k/op.ts";
 import { topKGradientOp } from "./top-k-gradient/op.ts";
 import { transposeOp } from "./transpose/op.ts";
+import { wkvOp } from "./wkv/op.ts";
+import { wkvGradientOp } from "./wkv-gradient/op.ts";
 
 export const ops = {
   adamw: adamwOp,
@@ -68,6 +72,8 @@ export const ops = {
   matmul_gradient: matmulGradientOp,
   reduce: reduceOp,
   reshape: reshapeOp,
+  rg_lru: rgLruOp,
+  rg_lru_gradient: rgLruGradientOp,
   rms_norm: rmsNormOp,
   rms_norm_gradient: rmsNormGradientOp,
   rope: ropeOp,
@@ -80,6 +86,8 @@ export const ops = {
   top_k: topKOp,
   top_k_gradient: topKGradientOp,
   transpose: transposeOp,
+  wkv: wkvOp,
+  wkv_gradient: wkvGradientOp,
 } as const;
 
 export type OpName = keyof typeof ops;

@@ -29,6 +29,8 @@ import { reference as matmul } from "./matmul/reference.ts";
 import { reference as matmulGradient } from "./matmul-gradient/reference.ts";
 import { reference as reduce } from "./reduce/reference.ts";
 import { reference as reshape } from "./reshape/reference.ts";
+import { reference as rgLru } from "./rg-lru/reference.ts";
+import { reference as rgLruGradient } from "./rg-lru-gradient/reference.ts";
 import { reference as rmsNorm } from "./rms-norm/reference.ts";
 import { reference as rmsNormGradient } from "./rms-norm-gradient/reference.ts";
 import { reference as rope } from "./rope/reference.ts";
@@ -42,6 +44,8 @@ import { reference as topK } from "./top-k/reference.ts";
 import { reference as topKGradient } from "./top-k-gradient/reference.ts";
 import { reference as transpose } from "./transpose/reference.ts";
 import type { HostTensor, Reference } from "./types.ts";
+import { reference as wkv } from "./wkv/reference.ts";
+import { reference as wkvGradient } from "./wkv-gradient/reference.ts";
 
 const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   adamw,
@@ -71,6 +75,8 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   matmul_gradient: matmulGradient,
   reduce,
   reshape,
+  rg_lru: rgLru,
+  rg_lru_gradient: rgLruGradient,
   rms_norm: rmsNorm,
   rms_norm_gradient: rmsNormGradient,
   rope,
@@ -83,6 +89,8 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   top_k: topK,
   top_k_gradient: topKGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };
 
 /** Computes a node from its definition; `attributes` are bound. */

@@ -10,6 +10,7 @@ import {
   unknownBlocks,
 } from "./pattern.ts";
 import type { Span } from "./source.ts";
+import type { ResolvedLayer } from "./types.ts";
 
 /** One layer: the block it uses, or the blocks it runs in parallel. */
 export interface PlacedLayer {
@@ -147,4 +148,33 @@ export function checkBlockNames(node: LocatedNode | undefined, complain: Complai
     const hint = word.length > 1 && blockNameProblem(word) === undefined ? `write ${word}` : undefined;
     complain({ span: entry.key, path: ["blocks", name], message: `the name "${name}" ${problem}`, hint });
   }
+}
+
+/** Complains where a layer reads a side value that none before it has made, or makes one that none after it reads. */
+export function checkSide(layers: readonly ResolvedLayer[], placed: readonly PlacedLayer[], complain: Complain): void {
+  /** The layer whose side value nothing has read yet. */
+  let unread: number | undefined;
+  let exists = false;
+  const say = (index: number, message: string, hint: string): void => {
+    const at = placed[index];
+    if (at !== undefined) complain({ span: at.span, path: at.path, message, hint });
+  };
+  const lost = (index: number): void =>
+    say(index, `nothing reads what layer ${index} (${layers[index]?.block}) puts to the side`, "add a block that does");
+  for (const [index, { block, input, output }] of layers.entries()) {
+    if (input === "side" || input === "stream_plus_side") {
+      if (!exists)
+        say(
+          index,
+          `layer ${index} (${block}) reads the side, where nothing is yet`,
+          "a block before it has output: side",
+        );
+      unread = undefined;
+    }
+    if (output !== "side") continue;
+    if (unread !== undefined) lost(unread);
+    unread = index;
+    exists = true;
+  }
+  if (unread !== undefined) lost(unread);
 }

@@ -1,6 +1,7 @@
 // One block with everything filled in: its branches, norms, scales and residual rule.
 import { type Context, complain, withDefaults, within } from "./context.ts";
 import { childOf } from "./located.ts";
+import { resolveAdapter } from "./resolve-adapter.ts";
 import { resolveFfn } from "./resolve-ffn.ts";
 import { resolveMixer } from "./resolve-mixer.ts";
 import { resolveNorm } from "./resolve-norm.ts";
@@ -42,8 +43,11 @@ const listed = (words: readonly string[]): string => `${words.slice(0, -1).join(
 
 /** A block whose fields the schema has accepted. */
 export function resolveBlock(context: Context, fields: BlockFields): ResolvedBlock {
-  const { in_scale, out_scale, combine } = withDefaults("block", fields);
+  const { in_scale, out_scale, combine, input, output } = withDefaults("block", fields);
+  checkFlow(context, fields, input, output);
   return {
+    input,
+    output,
     norm: resolveNorm(within(context, "norm"), fields.norm, context.norm),
     post_norm: resolveNorm(within(context, "post_norm"), fields.post_norm, null),
     in_scale,
@@ -54,6 +58,26 @@ export function resolveBlock(context: Context, fields: BlockFields): ResolvedBlo
   };
 }
 
+/** Complains of a residual that has nowhere to go, or that is not as wide as the stream. */
+function checkFlow(
+  context: Context,
+  { residual, mixer }: BlockFields,
+  input: ResolvedLayer["input"],
+  output: ResolvedLayer["output"],
+): void {
+  if (output === "side" && residual !== undefined) {
+    complain(context, "residual", "what goes to the side is added to nothing", "leave residual out");
+  }
+  if (input !== "stream_and_embedding") return;
+  if (residual?.source === "normed") {
+    const message = "a residual from the norm of stream_and_embedding is twice as wide as the stream";
+    complain(within(context, "residual"), "source", message);
+  }
+  if (mixer?.type === "s4d") {
+    complain(context, "input", "s4d works on d_model channels, and stream_and_embedding has twice as many");
+  }
+}
+
 /** Whether a block mixes positions. */
 export function hasMixer(fields: BlockFields | undefined): boolean {
   if (fields?.mixer !== undefined) return true;
@@ -62,13 +86,18 @@ export function hasMixer(fields: BlockFields | undefined): boolean {
 
 function resolveBranches(context: Context, fields: BlockFields): ResolvedBranch[] {
   if (fields.parallel !== undefined) {
+    if (fields.adapter !== undefined) {
+      complain(context, "adapter", "an adapter belongs to one mixer or ffn, and this block has several");
+    }
     const parallel = within(context, "parallel");
     return fields.parallel.flatMap((branch, i) => resolveBranch(within(parallel, String(i)), branch, i));
   }
   const operator = resolveOperator(context, fields);
   if (operator === undefined) return [];
   const name = fields.mixer === undefined ? "ffn" : "mixer";
-  return [{ name, in_scale: 1, out_scale: 1, post_norm: null, operator }];
+  const adapter =
+    fields.adapter === undefined ? null : resolveAdapter(within(context, "adapter"), fields.adapter, operator);
+  return [{ name, in_scale: 1, out_scale: 1, post_norm: null, adapter, operator }];
 }
 
 function resolveBranch(context: Context, fields: BranchFields, index: number): ResolvedBranch[] {
@@ -76,7 +105,7 @@ function resolveBranch(context: Context, fields: BranchFields, index: number): R
   const operator = resolveOperator(context, fields);
   if (operator === undefined) return [];
   const post_norm = resolveNorm(within(context, "post_norm"), fields.post_norm, null);
-  return [{ name: `parallel.${index}`, in_scale, out_scale, post_norm, operator }];
+  return [{ name: `parallel.${index}`, in_scale, out_scale, post_norm, adapter: null, operator }];
 }
 
 function resolveOperator(context: Context, fields: BranchFields): MixerSpec | FfnSpec | undefined {

@@ -40,18 +40,23 @@ describe("the architectures", () => {
     }
   });
 
-  test("use every mixer of the language between them", () => {
+  test("use every mixer and ffn of the language between them", () => {
     const used = new Set(small.flatMap((file) => operators(loadSpecFile(file)).map((operator) => operator.type)));
-    const mixers: Record<MixerSpec["type"] | FfnSpec["type"], true> = {
+    const mixers: Record<(MixerSpec | FfnSpec)["type"], true> = {
       mamba: true,
       mamba2: true,
       gated_delta: true,
       linear_attention: true,
       attention: true,
       s4d: true,
+      latent_attention: true,
+      short_conv: true,
+      rg_lru: true,
+      wkv: true,
       rnn: true,
       mlp: true,
       moe: true,
+      linear: true,
     };
     expect([...used].sort()).toEqual(Object.keys(mixers).sort());
   });

@@ -27,6 +27,8 @@ import { lower as map } from "../../ops/map/wasm.ts";
 import { lower as matmul } from "../../ops/matmul/wasm.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/wasm.ts";
 import { lower as reduce } from "../../ops/reduce/wasm.ts";
+import { lower as rgLru } from "../../ops/rg-lru/wasm.ts";
+import { lower as rgLruGradient } from "../../ops/rg-lru-gradient/wasm.ts";
 import { lower as rmsNorm } from "../../ops/rms-norm/wasm.ts";
 import { lower as rmsNormGradient } from "../../ops/rms-norm-gradient/wasm.ts";
 import { lower as rope } from "../../ops/rope/wasm.ts";
@@ -39,6 +41,8 @@ import { lower as sliceGradient } from "../../ops/slice-gradient/wasm.ts";
 import { lower as topK } from "../../ops/top-k/wasm.ts";
 import { lower as topKGradient } from "../../ops/top-k-gradient/wasm.ts";
 import { lower as transpose } from "../../ops/transpose/wasm.ts";
+import { lower as wkv } from "../../ops/wkv/wasm.ts";
+import { lower as wkvGradient } from "../../ops/wkv-gradient/wasm.ts";
 import type { WasmLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLowering<AttributesOf<K>> } = {
@@ -68,6 +72,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLoweri
   matmul,
   matmul_gradient: matmulGradient,
   reduce,
+  rg_lru: rgLru,
+  rg_lru_gradient: rgLruGradient,
   rms_norm: rmsNorm,
   rms_norm_gradient: rmsNormGradient,
   rope,
@@ -80,4 +86,6 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: WasmLoweri
   top_k: topK,
   top_k_gradient: topKGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };

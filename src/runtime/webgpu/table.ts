@@ -27,6 +27,8 @@ import { lower as map } from "../../ops/map/webgpu.ts";
 import { lower as matmul } from "../../ops/matmul/webgpu.ts";
 import { lower as matmulGradient } from "../../ops/matmul-gradient/webgpu.ts";
 import { lower as reduce } from "../../ops/reduce/webgpu.ts";
+import { lower as rg_lru } from "../../ops/rg-lru/webgpu.ts";
+import { lower as rg_lru_gradient } from "../../ops/rg-lru-gradient/webgpu.ts";
 import { lower as rms_norm } from "../../ops/rms-norm/webgpu.ts";
 import { lower as rms_norm_gradient } from "../../ops/rms-norm-gradient/webgpu.ts";
 import { lower as rope } from "../../ops/rope/webgpu.ts";
@@ -39,6 +41,8 @@ import { lower as slice_gradient } from "../../ops/slice-gradient/webgpu.ts";
 import { lower as top_k } from "../../ops/top-k/webgpu.ts";
 import { lower as top_k_gradient } from "../../ops/top-k-gradient/webgpu.ts";
 import { lower as transpose } from "../../ops/transpose/webgpu.ts";
+import { lower as wkv } from "../../ops/wkv/webgpu.ts";
+import { lower as wkv_gradient } from "../../ops/wkv-gradient/webgpu.ts";
 import type { GpuLowering } from "./lowering.ts";
 
 export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowering<AttributesOf<K>> } = {
@@ -68,6 +72,8 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowerin
   matmul,
   matmul_gradient: matmulGradient,
   reduce,
+  rg_lru,
+  rg_lru_gradient,
   rms_norm,
   rms_norm_gradient,
   rope,
@@ -80,4 +86,6 @@ export const lowerings: { readonly [K in Exclude<OpName, "reshape">]: GpuLowerin
   top_k,
   top_k_gradient,
   transpose,
+  wkv,
+  wkv_gradient,
 };
