@@ -148,10 +148,10 @@ function applyOperator(x: Tensor, operator: ResolvedBranch["operator"], context:
       return rnn(x, operator, context);
     case "mlp":
       return mlp(x, operator, context);
-    case "moe":
-      return moe(x, operator, context);
     case "linear":
       return linearLayer(x, operator, context);
+    case "moe":
+      return moe(x, operator, context);
   }
 }
 

@@ -19,8 +19,8 @@ export const familyOf: { readonly [T in Operator["type"]]: Family } = {
   attention: "attention",
   rnn: "rnn",
   mlp: "ffn",
-  moe: "ffn",
   linear: "ffn",
+  moe: "ffn",
 };
 
 type Words = readonly (string | false)[];
@@ -83,6 +83,7 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
     o.token_shift && "token shift",
     o.output_gate !== "none" && "output gate",
   ],
+  linear: () => [],
   moe: (o) => [
     `${o.top_k} of ${o.n_experts} experts`,
     `d_ff ${o.d_ff}`,
@@ -90,7 +91,6 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
     o.latent !== null && `latent ${o.latent}`,
     o.shared !== null && `shared ${o.shared.d_ff}`,
   ],
-  linear: () => [],
 };
 
 const heads = (count: number, size: number): string => `${count} ${count === 1 ? "head" : "heads"} × ${size}`;

@@ -18,6 +18,12 @@ import { initialiseParameters } from "./initialise.ts";
 import { createSampler, type SamplingOptions } from "./sample.ts";
 import { dependsOnCapacity, ModelState, requireSameSpec, type StateLayout, type StateSlot } from "./state.ts";
 
+/** Weights by parameter name. A Map is one; a file can be one without being read as a whole. */
+export interface WeightSource {
+  keys(): Iterable<string>;
+  get(name: string): Float32Array | undefined | Promise<Float32Array | undefined>;
+}
+
 export interface ModelOptions {
   /** Default auto. */
   readonly device?: Device;
@@ -27,8 +33,8 @@ export interface ModelOptions {
   readonly weightStorage?: WeightStorage | undefined;
   /** Seed of the initial weights; default 0. */
   readonly seed?: number;
-  /** Weights by parameter name, instead of initial ones. */
-  readonly weights?: ReadonlyMap<string, Float32Array>;
+  /** Weights by parameter name, instead of initial ones: a Map, or whatever reads them one by one. */
+  readonly weights?: WeightSource;
   /** Use this runtime (and do not close it with the model). */
   readonly runtime?: Runtime;
   /** Use these buffers of `runtime` as weights (a model in training): nothing is copied. */
@@ -408,7 +414,7 @@ export async function createModel(architecture: ArchitectureSpec | string, optio
     for (const { name, tensor } of graph.parameters) {
       const { shape, dtype } = parameterAttributes(tensor);
       const size = sizeOf(shape as readonly number[]);
-      const data = weights.get(name);
+      const data = await weights.get(name);
       if (data?.length !== size) {
         const found = data === undefined ? "missing" : `of ${data.length} elements`;
         throw new ModelError(`weight "${name}" is ${found}, must have ${size} for shape [${shape.join(", ")}]`);

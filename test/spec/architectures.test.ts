@@ -42,7 +42,7 @@ describe("the architectures", () => {
 
   test("use every mixer and ffn of the language between them", () => {
     const used = new Set(small.flatMap((file) => operators(loadSpecFile(file)).map((operator) => operator.type)));
-    const mixers: Record<(MixerSpec | FfnSpec)["type"], true> = {
+    const mixers: Record<MixerSpec["type"] | FfnSpec["type"], true> = {
       mamba: true,
       mamba2: true,
       gated_delta: true,
@@ -55,8 +55,8 @@ describe("the architectures", () => {
       wkv: true,
       rnn: true,
       mlp: true,
-      moe: true,
       linear: true,
+      moe: true,
     };
     expect([...used].sort()).toEqual(Object.keys(mixers).sort());
   });
