@@ -1,6 +1,6 @@
 // The library. Everything here runs in Node and in browsers; what needs files is in "hybraid/node".
 
-export { buildForward, buildLoss } from "./blocks/model.ts";
+export { buildForward, buildLoss, buildObjective } from "./blocks/model.ts";
 export { type Batch, type BatchSource, evaluationBatches, textBatches } from "./data/batches.ts";
 export { Random } from "./data/random.ts";
 export { createTask, TASKS } from "./data/tasks/index.ts";

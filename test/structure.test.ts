@@ -64,7 +64,7 @@ describe("imports point one way", () => {
   const allowed: Readonly<Record<string, readonly string[]>> = {
     spec: [],
     plot: [],
-    formats: [],
+    formats: ["blocks", "spec"],
     graph: [],
     data: [],
     ops: ["graph"],

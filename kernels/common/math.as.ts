@@ -84,6 +84,22 @@ export function expNonPositive(x: v128): v128 {
   return v128.andnot(i32x4.add(expFraction(r), i32x4.shl(sum, 23)), f32x4.lt(x, f32x4.splat(-86.64)));
 }
 
+/** e^x - 1 for x ≤ 0, with relative accuracy also where it is small; -1 below -80. */
+// @ts-ignore: decorator
+@inline
+export function expm1NonPositive(x: v128): v128 {
+  const bounded = f32x4.max(x, f32x4.splat(-80));
+  const n = f32x4.nearest(f32x4.mul(bounded, f32x4.splat(LOG2_E)));
+  const r = fnma(n, f32x4.splat(LN2_LOW), fnma(n, f32x4.splat(LN2_HIGH), bounded));
+  let p = fma(r, f32x4.splat(0.0013814560370519757), f32x4.splat(0.008368735201656818));
+  p = fma(p, r, f32x4.splat(0.04166838899254799));
+  p = fma(p, r, f32x4.splat(0.1666652113199234));
+  p = fma(p, r, f32x4.splat(0.4999999403953552));
+  p = fma(f32x4.mul(p, r), r, r);
+  const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return fma(p, scale, f32x4.sub(scale, f32x4.splat(1)));
+}
+
 /** k·ln 2 + log(1 + f), f in [√½ - 1, √2 - 1], by s = f / (2 + f). */
 // @ts-ignore: decorator
 @inline

@@ -4,7 +4,7 @@
 // near 1 to f32 would shift the phase of every step alike.
 import { integer, pointer, shareStart } from "../common/args.as";
 import { loadLanes, storeLanes } from "../common/lanes.as";
-import { cosAt, exp, sinAt } from "../common/math.as";
+import { cosAt, exp, expm1NonPositive, sinAt } from "../common/math.as";
 import { expPair } from "../common/math64.as";
 import { loadPair } from "../common/s4d.as";
 import { fma, fnma } from "../common/simd.as";
@@ -24,23 +24,6 @@ function loadSome(at: usize, count: i32): v128 {
 @inline
 function storeSome(at: usize, x: v128, count: i32): void {
   if (count > 0) storeLanes(at, x, count);
-}
-
-/** e^x - 1 for x <= 0, relative accuracy also where it is small. */
-// @ts-ignore: decorator
-@inline
-function expm1NonPositive(x: v128): v128 {
-  const bounded = f32x4.max(x, f32x4.splat(-80));
-  const n = f32x4.nearest(f32x4.mul(bounded, f32x4.splat(1.44269504088896340736)));
-  // ln 2 in two parts.
-  const r = fnma(n, f32x4.splat(-2.12194440054690581e-4), fnma(n, f32x4.splat(0.693359375), bounded));
-  let p = fma(r, f32x4.splat(0.0013814560370519757), f32x4.splat(0.008368735201656818));
-  p = fma(p, r, f32x4.splat(0.04166838899254799));
-  p = fma(p, r, f32x4.splat(0.1666652113199234));
-  p = fma(p, r, f32x4.splat(0.4999999403953552));
-  p = fma(f32x4.mul(p, r), r, r);
-  const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return fma(p, scale, f32x4.sub(scale, f32x4.splat(1)));
 }
 
 /** The four f32 of two pairs of f64 lanes. */

@@ -1,6 +1,7 @@
 // matmul for decoding: out [ROWS, N] = x [ROWS, K] · Wᵀ (+ bias), W [N, K] a weight that is read once, ROWS at most 8.
 // A workgroup makes OUTPUTS columns: all its threads walk along those rows of W, OUTPUTS loads in flight each, against x from cache,
 // and add up their sums at the end, by subgroups or through workgroup memory. int8 and int4 are scaled once a word (BITS).
+// With `indices` (expert_matmul, ROWS 1) W is [experts · N, K], and each row of out takes the N rows of the expert it has chosen.
 const SUMS: u32 = OUTPUTS * ROWS;
 #if SUBGROUPS
 // A place for every subgroup that there may be; those that there are not stay zero.
@@ -29,11 +30,26 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let first = (id.x + id.y * groups.x) * OUTPUTS;
   let k = uniforms.k;
+#if HAS_INDICES
+  // Neighbours make the same columns of all rows, so that those which share an expert find its weights in cache.
+  let number = id.x + id.y * groups.x;
+  let out_row = number % uniforms.rows;
+  let first = number / uniforms.rows * OUTPUTS;
+  let chosen = clamp(indices_load(out_row), 0, i32(uniforms.experts) - 1);
+  let x_first = out_row / uniforms.per * k;
+  // W may come in parts, of which rows b_first … b_first + b_rows - 1 are here. A row before them has a very large number.
+  let matrix = u32(chosen) * uniforms.n - uniforms.b_first;
+#for o in 0..OUTPUTS
+  let row$o = min(matrix + min(first + $o, uniforms.n - 1u), uniforms.b_rows - 1u) * k;
+#endfor
+#else
+  let x_first = 0u;
+  let first = (id.x + id.y * groups.x) * OUTPUTS;
 #for o in 0..OUTPUTS
   let row$o = min(first + $o, uniforms.n - 1u) * k;
 #endfor
+#endif
   // sums[o · ROWS + r] belongs to row r of x and column first + o.
   var sums: array<f32, SUMS>;
 
@@ -44,7 +60,7 @@ fn main(
 #endfor
 #for r in 0..ROWS
     {
-      let x = a_load4($r * (k / 4u) + i);
+      let x = a_load4(x_first / 4u + $r * (k / 4u) + i);
 #for o in 0..OUTPUTS
       sums[$o * ROWS + $r] += dot(w$o, x);
 #endfor
@@ -61,8 +77,8 @@ fn main(
 #endfor
 #for r in 0..ROWS
     {
-      let x = a_load4($r * (k / 4u) + 2u * i);
-      let y = a_load4($r * (k / 4u) + 2u * i + 1u);
+      let x = a_load4(x_first / 4u + $r * (k / 4u) + 2u * i);
+      let y = a_load4(x_first / 4u + $r * (k / 4u) + 2u * i + 1u);
 #for o in 0..OUTPUTS
       sums[$o * ROWS + $r] += scale$o * (dot(low$o, x) + dot(high$o, y));
 #endfor
@@ -76,7 +92,7 @@ fn main(
 #endfor
 #for r in 0..ROWS
     {
-      let x = a_load4($r * (k / 4u) + i);
+      let x = a_load4(x_first / 4u + $r * (k / 4u) + i);
 #for o in 0..OUTPUTS
       sums[$o * ROWS + $r] += dot(w$o, x);
 #endfor
@@ -90,7 +106,7 @@ fn main(
 #endfor
 #for r in 0..ROWS
     {
-      let x = a_load($r * k + i);
+      let x = a_load(x_first + $r * k + i);
 #for o in 0..OUTPUTS
       sums[$o * ROWS + $r] += w$o * x;
 #endfor
@@ -125,5 +141,10 @@ fn main(
   if (thread >= SUMS || column >= uniforms.n) { return; }
   var sum = 0.0;
   for (var i = 0u; i < PARTS; i++) { sum += parts[thread * PARTS + i]; }
+#if HAS_INDICES
+  if (matrix + column >= uniforms.b_rows) { return; }
+  finish1(out_row * uniforms.n, column, sum);
+#else
   finish1(uniforms.out_first + thread % ROWS * uniforms.out_stride, column, sum);
+#endif
 }

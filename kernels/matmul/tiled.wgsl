@@ -1,6 +1,9 @@
 // matmul: out [batch, M, N] = A · B (+ bias), A [M, K] or [K, M], B [K, N] or [N, K], each a window of larger rows.
 // A workgroup makes TILE_M × TILE_N of one product, over one of `splits` ranges of K; a thread THREAD_M × THREAD_N of it. Tiles of
 // depth TILE_K go through workgroup memory, depth outermost; they are fetched as blocks of 4 × 4, turned in registers.
+// GROUPED, for mixtures of experts, whose rows are sorted by expert in `order` and start at `starts` (matmul/grouped.wgsl):
+//   1  a tile's rows are of one expert, which says which matrix of B they meet; row r of out reads row r / a_per of A
+//   2  the depth of matrix e of the product is what expert e has: rows r / a_per of A [·, M], r / b_per of B [·, N]
 const THREADS_M: u32 = TILE_M / THREAD_M;
 const THREADS_N: u32 = TILE_N / THREAD_N;
 const THREADS: u32 = THREADS_M * THREADS_N;
@@ -15,12 +18,16 @@ const BAND: u32 = 8u;
 var<workgroup> a_tile: array<vec4<f32>, TILE_K * BLOCKS_M>;
 var<workgroup> b_tile: array<vec4<f32>, TILE_K * BLOCKS_N>;
 
+#include "matmul/grouped.wgsl"
+
 fn a_element(base: u32, row: u32, depth: u32, end: u32) -> f32 {
-  if (row >= uniforms.m || depth >= end) { return 0.0; }
+  if (row >= rows_end() || depth >= end) { return 0.0; }
 #if TRANSPOSE_A
-  return a_load(base + depth * uniforms.a_stride + row);
+  if (!has_depth(depth)) { return 0.0; }
+  return a_load(base + a_depth(depth) * uniforms.a_stride + row);
 #else
-  return a_load(base + row * uniforms.a_stride + depth);
+  if (!has_row(row)) { return 0.0; }
+  return a_load(base + a_row(row) * uniforms.a_stride + depth);
 #endif
 }
 
@@ -33,9 +40,13 @@ fn a_block(base: u32, row: u32, depth: u32, end: u32) -> mat4x4<f32> {
       a_element(base, row, depth + j, end), a_element(base, row + 1u, depth + j, end),
       a_element(base, row + 2u, depth + j, end), a_element(base, row + 3u, depth + j, end));
 #elif TRANSPOSE_A
-    if (row < uniforms.m && depth + j < end) { block[j] = a_load4((base + (depth + j) * uniforms.a_stride + row) >> 2u); }
+    if (row < rows_end() && depth + j < end && has_depth(depth + j)) {
+      block[j] = a_load4((base + a_depth(depth + j) * uniforms.a_stride + row) >> 2u);
+    }
 #else
-    if (row + j < uniforms.m && depth < end) { block[j] = a_load4((base + (row + j) * uniforms.a_stride + depth) >> 2u); }
+    if (row + j < rows_end() && depth < end && has_row(row + j)) {
+      block[j] = a_load4((base + a_row(row + j) * uniforms.a_stride + depth) >> 2u);
+    }
 #endif
   }
 #if VECTOR_A && !TRANSPOSE_A
@@ -50,7 +61,8 @@ fn b_element(base: u32, depth: u32, column: u32, end: u32) -> f32 {
 #if TRANSPOSE_B
   return b_load(base + column * uniforms.b_stride + depth);
 #else
-  return b_load(base + depth * uniforms.b_stride + column);
+  if (!has_depth(depth)) { return 0.0; }
+  return b_load(base + b_depth(depth) * uniforms.b_stride + column);
 #endif
 }
 
@@ -65,7 +77,9 @@ fn b_block(base: u32, depth: u32, column: u32, end: u32) -> mat4x4<f32> {
 #elif TRANSPOSE_B
     if (column + j < uniforms.n && depth < end) { block[j] = b_load4((base + (column + j) * uniforms.b_stride + depth) >> 2u); }
 #else
-    if (column < uniforms.n && depth + j < end) { block[j] = b_load4((base + (depth + j) * uniforms.b_stride + column) >> 2u); }
+    if (column < uniforms.n && depth + j < end && has_depth(depth + j)) {
+      block[j] = b_load4((base + b_depth(depth + j) * uniforms.b_stride + column) >> 2u);
+    }
 #endif
   }
 #if VECTOR_B && TRANSPOSE_B
@@ -86,6 +100,15 @@ fn main(
 ) {
   // Workgroups go down a band of BAND tiles of rows, then along N, then to the next band, range of K and matrix.
   var number = id.x + id.y * groups.x;
+#if GROUPED == 1
+  // Neighbours share an expert's columns of B while they go down its rows.
+  let first_column = number / uniforms.tiles_m * TILE_N;
+  let facts = find_rows(number % uniforms.tiles_m, thread);
+  let matrix = facts.x;
+  let first_row = 0u;
+  let split = 0u;
+  let excess = facts.z == 0u || first_column >= uniforms.n;
+#else
   let tiles = uniforms.tiles_m * uniforms.tiles_n;
   let slice = number / tiles;
   number = number % tiles;
@@ -97,11 +120,18 @@ fn main(
   let first_row = (band * BAND + within % height) * TILE_M;
   let first_column = within / height * TILE_N;
   let excess = matrix >= uniforms.batch;
+#endif
 
   let a_base = uniforms.a_first + matrix * uniforms.a_matrix;
   let b_base = uniforms.b_first + matrix * uniforms.b_matrix;
+#if GROUPED == 2
+  let range = find_depth(matrix, thread);
+  let start = range.x;
+  let end = select(range.y, 0u, excess);
+#else
   let start = split * uniforms.split_depth;
   let end = select(min(uniforms.k, start + uniforms.split_depth), 0u, excess);
+#endif
   var sums: array<vec4<f32>, THREAD_M * THREAD_N / 4u>;
 
   for (var depth = start; depth < end; depth += TILE_K) {
@@ -158,9 +188,9 @@ fn main(
 #for r in 0..4
   {
     let row = first_row + 4u * (place.y + $i * THREADS_M) + $r;
-    if (row < uniforms.m) {
+    if (row < rows_end() && has_row(row)) {
 #for j in 0..THREAD_N / 4
-      finish4(out_base + row * uniforms.out_stride, first_column + 4u * (place.x + $j * THREADS_N), sums[($i * 4u + $r) * (THREAD_N / 4u) + $j]);
+      finish4(out_base + out_row(row) * uniforms.out_stride, first_column + 4u * (place.x + $j * THREADS_N), sums[($i * 4u + $r) * (THREAD_N / 4u) + $j]);
 #endfor
     }
   }

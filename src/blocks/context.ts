@@ -2,7 +2,16 @@
 import { type Initialiser, parameter, state } from "../graph/leaves.ts";
 import { formatShape, GraphError, type Shape, sameShape } from "../graph/shape.ts";
 import type { StateBinding, Tensor } from "../graph/types.ts";
-import type { InitSpec } from "../spec/types.ts";
+import type { AdapterSpec, InitSpec, RouterSpec } from "../spec/types.ts";
+
+/** What attention reads, and may share with layers after it. */
+export interface KeyValues {
+  readonly k: Tensor;
+  readonly v: Tensor;
+  /** Caches; undefined in stateless graphs. */
+  readonly pastKey: Tensor | undefined;
+  readonly pastValue: Tensor | undefined;
+}
 
 export interface BlockContext {
   /** Width of the residual stream. */
@@ -15,18 +24,42 @@ export interface BlockContext {
     name: string,
     shape: readonly number[],
     initialiser: Initialiser,
-    options?: { readonly decay?: boolean },
+    options?: { readonly decay?: boolean; readonly signRate?: number },
   ): Tensor;
-  /** A matrix [out, in] of a linear layer, drawn as the spec's `init` says. */
-  weight(name: string, out: number, input: number): Tensor;
-  /** A matrix [out, in] that leads back into the residual stream (its initial scale may depend on the depth). */
-  outputWeight(name: string, out: number, input: number): Tensor;
+  /** A matrix [out, in] of a linear layer, or a stack of `count` of them, drawn as the spec's `init` says. */
+  weight(name: string, out: number, input: number, count?: number): Tensor;
+  /** A matrix [out, in], or a stack, that leads back into the residual stream (its initial scale may depend on the depth). */
+  outputWeight(name: string, out: number, input: number, count?: number): Tensor;
+  /** Whether operators project their result to the width of the stream; if not, the block does. */
+  readonly projectsOut: boolean;
+  /** Keys and values of the nearest attention before. */
+  readonly keys: { latest: KeyValues | undefined };
   /** A vector that starts at zero and does not decay. */
   bias(name: string, size: number): Tensor;
+  /**
+   * Where the projection `name` has a low-rank adapter, the parameters of this use of the block: `down` [rank, in] and `up`
+   * [out, rank].
+   */
+  adapter(name: string, out: number, input: number): { readonly down: Tensor; readonly up: Tensor } | undefined;
   /** The state `name` at the start of the call; undefined in stateless graphs, where it is zero. */
   state(name: string, shape: Shape): Tensor | undefined;
   /** Sets the value of a state after the call. Ignored in stateless graphs. */
   next(name: string, value: Tensor): void;
+  /** Tells training about a router, so that its experts come to be used alike. */
+  route(router: Router): void;
+}
+
+/** What a router has done, as far as training is concerned. */
+export interface Router {
+  readonly spec: RouterSpec;
+  /** [B, T, experts] */
+  readonly logits: Tensor;
+  /** Experts that each token is sent to. */
+  readonly choices: number;
+  /** How many tokens each expert was given, [experts]. */
+  readonly counts: Tensor;
+  /** Parameter [experts] that takes part in the choice only. */
+  readonly bias: Tensor | undefined;
 }
 
 /** Everything that the blocks of one model share while it is being built. */
@@ -34,17 +67,30 @@ export interface ModelContext {
   readonly stateful: boolean;
   readonly parameters: Map<string, Tensor>;
   readonly states: StateBinding[];
+  readonly routers: Router[];
   readonly position: Tensor | undefined;
   readonly width: number;
   readonly init: InitSpec;
   readonly depth: number;
+  readonly keys: { latest: KeyValues | undefined };
 }
 
-/** The context of one branch: parameters under `weights`, states under `states`. */
-export function blockContext(model: ModelContext, weights: string, states: string): BlockContext {
+const stacked = (out: number, input: number, count: number | undefined): readonly number[] =>
+  count === undefined ? [out, input] : [count, out, input];
+
+/** The context of one branch: parameters under `weights`, states and the adapter's parameters under `own`. */
+export function blockContext(
+  model: ModelContext,
+  weights: string,
+  own: string,
+  {
+    adapter = null,
+    projectsOut = true,
+  }: { readonly adapter?: AdapterSpec | null; readonly projectsOut?: boolean } = {},
+): BlockContext {
   const open = new Map<string, Tensor>();
-  const make: BlockContext["parameter"] = (name, shape, initialiser, options) => {
-    const full = `${weights}.${name}`;
+  const make: BlockContext["parameter"] = (name, ...rest) => makeAt(`${weights}.${name}`, ...rest);
+  const makeAt: BlockContext["parameter"] = (full, shape, initialiser, options) => {
     const known = model.parameters.get(full);
     if (known !== undefined) {
       if (!sameShape(known.shape, shape)) {
@@ -61,22 +107,38 @@ export function blockContext(model: ModelContext, weights: string, states: strin
   const { std, rescale_residual } = model.init;
   return {
     width: model.width,
+    projectsOut,
+    keys: model.keys,
     init: model.init,
     position: model.position,
     parameter: make,
-    weight: (name, out, input) => make(name, [out, input], { kind: "normal", std }),
-    outputWeight: (name, out, input) =>
-      make(name, [out, input], { kind: "normal", std: rescale_residual ? std / Math.sqrt(model.depth) : std }),
+    weight: (name, out, input, count) => make(name, stacked(out, input, count), { kind: "normal", std }),
+    outputWeight: (name, out, input, count) =>
+      make(name, stacked(out, input, count), {
+        kind: "normal",
+        std: rescale_residual ? std / Math.sqrt(model.depth) : std,
+      }),
     bias: (name, size) => make(name, [size], { kind: "zeros" }, { decay: false }),
+    adapter(name, out, input) {
+      const group = adapter?.groups.find((names) => names.includes(name));
+      if (adapter === null || group === undefined) return undefined;
+      const scope = `${own}.adapter`;
+      // As in the paper, A is random and B zero, so that training starts from the projection alone.
+      return {
+        down: makeAt(`${scope}.${group[0]}.down.weight`, [adapter.rank, input], { kind: "normal", std }),
+        up: makeAt(`${scope}.${name}.up.weight`, [out, adapter.rank], { kind: "zeros" }),
+      };
+    },
     state(name, shape) {
       if (!model.stateful) return undefined;
-      const tensor = state(`${states}.${name}`, shape);
+      const tensor = state(`${own}.${name}`, shape);
       open.set(name, tensor);
       return tensor;
     },
     next(name, output) {
       const input = open.get(name);
-      if (input !== undefined) model.states.push({ name: `${states}.${name}`, input, output });
+      if (input !== undefined) model.states.push({ name: `${own}.${name}`, input, output });
     },
+    route: (router) => void model.routers.push(router),
   };
 }

@@ -13,7 +13,7 @@ import {
 } from "../graph/expression.ts";
 import type { Tensor } from "../graph/types.ts";
 import { linearAttention } from "../ops/linear-attention/op.ts";
-import { map, mul } from "../ops/map/op.ts";
+import { map, mul, scale } from "../ops/map/op.ts";
 import { reshape } from "../ops/reshape/op.ts";
 import { rmsNorm } from "../ops/rms-norm/op.ts";
 import type { Mamba2Spec } from "../spec/types.ts";
@@ -26,13 +26,15 @@ import { applyGate, convolve, joinHeads, project, projectOut, splitHeads } from 
  */
 export function mamba2(x: Tensor, spec: Mamba2Spec, context: BlockContext): Tensor {
   const { n_heads, head_dim, d_inner, d_state, n_groups, d_conv } = spec;
-  const z = project(x, "in_proj_z", d_inner, context, spec.bias);
-  const branch = (name: string, size: number): Tensor =>
-    convolve(project(x, `in_proj_${name}`, size, context, spec.bias), `conv_${name}`, d_conv, context, spec.conv_bias);
+  const part = (name: keyof Mamba2Spec["in_proj_scale"], size: number): Tensor =>
+    scale(project(x, `in_proj_${name}`, size, context, spec.bias), spec.in_proj_scale[name]);
+  const branch = (name: "x" | "B" | "C", size: number): Tensor =>
+    convolve(part(name, size), `conv_${name}`, d_conv, context, spec.conv_bias);
+  const z = part("z", d_inner);
   const u = splitHeads(branch("x", d_inner), n_heads);
   const B = splitHeads(branch("B", n_groups * d_state), n_groups);
   const C = splitHeads(branch("C", n_groups * d_state), n_groups);
-  const dt = project(x, "in_proj_dt", n_heads, context, spec.bias);
+  const dt = part("dt", n_heads);
   const dtBias = context.parameter(
     "dt_bias",
     [n_heads],
@@ -54,7 +56,7 @@ export function mamba2(x: Tensor, spec: Mamba2Spec, context: BlockContext): Tens
   context.next("ssm", finalState);
   const skip = reshape(D, spec.D_has_hdim ? [n_heads, head_dim] : [n_heads, 1]);
   const y = joinHeads(map([output, u, skip], add(input(0), multiply(input(1), input(2)))));
-  return projectOut(gatedNorm(y, z, spec, context), "out_proj", context, spec.bias);
+  return projectOut(gatedNorm(y, z, spec, context), "out_proj", context, spec.output_bias);
 }
 
 function clamp(x: Expression, [low, high]: readonly [number, number]): Expression {

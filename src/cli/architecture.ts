@@ -1,6 +1,10 @@
-// The architecture that a command is given: a file, a run file, a saved model's folder or a run's folder.
-import { existsSync, readdirSync, statSync } from "node:fs";
+// The architecture that a command is given: a file, a run file, or the folder of a saved model, a run or a Hugging Face
+// checkpoint.
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { convertConfig } from "../formats/huggingface/import.ts";
+import { parseConfigJson } from "../formats/huggingface/json.ts";
+import { CONFIG_FILE, nameOf } from "../formats/huggingface/node/folder.ts";
 import { ARCHITECTURE_FILE } from "../model/files.ts";
 import { type Diagnostic, SpecError } from "../spec/diagnostic.ts";
 import { checkSpecFile } from "../spec/node/files.ts";
@@ -14,13 +18,17 @@ const PLACES = [ARCHITECTURE_FILE, join("model", ARCHITECTURE_FILE)];
 
 /**
  * Reads the architecture that `path` stands for.
- * @throws SpecError with everything that is wrong with a file, InputError for a folder without an architecture.
+ * @throws SpecError or HuggingFaceError with everything that is wrong with a file, InputError for a folder without an architecture.
  */
 export function openArchitecture(path: string): ArchitectureSpec {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined) throw new InputError(`${path}: no such file or folder${nearestFile(path)}`);
   if (!status.isDirectory()) return openFile(path);
   const file = PLACES.map((place) => join(path, place)).find((candidate) => existsSync(candidate));
+  const config = join(path, CONFIG_FILE);
+  if (file === undefined && existsSync(config)) {
+    return convertConfig(parseConfigJson(readFileSync(config, "utf8"), config), config, { name: nameOf(path) }).spec;
+  }
   if (file === undefined) {
     const specs = readdirSync(path).filter((name) => /\.ya?ml$/.test(name));
     const hint =
@@ -30,7 +38,9 @@ export function openArchitecture(path: string): ArchitectureSpec {
             .slice(0, 4)
             .map((name) => join(path, name))
             .join(", ")}`;
-    throw new InputError(`${path}: a folder without ${ARCHITECTURE_FILE}, so neither a saved model nor a run${hint}`);
+    throw new InputError(
+      `${path}: a folder without ${ARCHITECTURE_FILE}, so neither a saved model nor a run, and without ${CONFIG_FILE}, so no Hugging Face checkpoint${hint}`,
+    );
   }
   return openFile(file);
 }

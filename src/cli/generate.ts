@@ -3,6 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { CONFIG_FILE } from "../formats/huggingface/node/folder.ts";
 import { WEIGHTS_FILE } from "../model/files.ts";
 import type { Model } from "../model/model.ts";
 import { loadModel, loadState, saveState } from "../model/node/files.ts";
@@ -41,7 +42,7 @@ export function register(program: Command): void {
   program
     .command("generate")
     .description("continue a text with a trained model")
-    .argument("<run>", "folder of a run or of a saved model")
+    .argument("<run>", "folder of a run, of a saved model or of a Hugging Face checkpoint")
     .requiredOption("-p, --prompt <text>", "where the text starts")
     .addOption(option("-n, --max-tokens <n>", "most tokens to generate", wholeNumber(0)).default(256))
     .addOption(
@@ -130,12 +131,12 @@ function requireModel(folder: string): void {
   const status = statSync(folder, { throwIfNoEntry: false });
   if (status === undefined) throw new InputError(`${folder}: no such folder`);
   if (!status.isDirectory()) throw new InputError(`${folder}: not the folder of a run or of a saved model`);
-  if (existsSync(join(folder, WEIGHTS_FILE))) return;
+  if (existsSync(join(folder, WEIGHTS_FILE)) || existsSync(join(folder, CONFIG_FILE))) return;
   const isRun = existsSync(join(folder, "run.yaml"));
   throw new InputError(
     isRun
       ? `${folder}: the run has not saved a model yet`
-      : `${folder}: neither a run nor a saved model: no ${WEIGHTS_FILE}`,
+      : `${folder}: neither a run, nor a saved model, nor a Hugging Face checkpoint: no ${WEIGHTS_FILE}`,
   );
 }
 

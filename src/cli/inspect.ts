@@ -77,7 +77,9 @@ export function inspectionText(spec: ArchitectureSpec, report: Inspection, width
   const [first] = report.contexts;
   const at = tokens(first?.context ?? 0);
   const picture = drawStack(spec, { width: width - 2, colour: (family) => colours[family], faint: picocolors.dim });
-  const head = `${report.name}: ${metric(report.parameters.total)} parameters (${report.parameters.total.toLocaleString("en-US")}), ${bytes(report.parameters.bytes)} as float32`;
+  const { total, active } = report.parameters;
+  const used = active < total ? `, ${metric(active)} of them for each token` : "";
+  const head = `${report.name}: ${metric(total)} parameters (${total.toLocaleString("en-US")})${used}, ${bytes(report.parameters.bytes)} as float32`;
   const description = report.description === "" ? [] : [report.description];
   return [
     [title(head), ...description, picocolors.dim(report.pattern)].join("\n"),
@@ -89,6 +91,9 @@ export function inspectionText(spec: ArchitectureSpec, report: Inspection, width
   ].join("\n\n");
 }
 
+/** Column of parameters that one token uses: only shown where they are not all. */
+const ACTIVE = 4;
+
 function layerTable(spec: ArchitectureSpec, report: Inspection, width: number): string {
   const flops = (kind: "training" | "prefill" | "decode", members: readonly LayerReport[]): string =>
     metric(members.reduce((sum, layer) => sum + layer.flops_per_token[kind], 0) / Math.max(1, members.length));
@@ -96,11 +101,13 @@ function layerTable(spec: ArchitectureSpec, report: Inspection, width: number): 
     const members = group.flatMap((layer) => report.layers[layer.index] ?? []);
     const [layer] = members;
     const type = layer?.operators.join(" + ") ?? "";
+    const active = layer?.active_parameters ?? 0;
     return [
       formatPositions(group.map((one) => one.index)),
       layer?.block ?? "",
       layer?.shared === null ? type : `${type}, shared`,
       metric(layer?.parameters ?? 0),
+      active < (layer?.parameters ?? 0) ? metric(active) : "",
       flops("training", members),
       flops("prefill", members),
       flops("decode", members),
@@ -113,20 +120,21 @@ function layerTable(spec: ArchitectureSpec, report: Inspection, width: number): 
     "",
     "embedding, head",
     metric(outside.parameters),
+    "",
     metric(outside.flops_per_token.training),
     metric(outside.flops_per_token.prefill),
     metric(outside.flops_per_token.decode),
     "",
   ]);
-  const header = ["layers", "block", "type", "params", "training", "prefill", "decode", "state"];
-  // On a narrow terminal the block goes first, then prefill, then decode: the others say most.
-  const dropped = new Set<number>();
+  const header = ["layers", "block", "type", "params", "active", "training", "prefill", "decode", "state"];
+  // On a narrow terminal the block goes first, then prefill, decode and training: the others say most.
+  const dropped = new Set<number>(report.parameters.active < report.parameters.total ? [] : [ACTIVE]);
   const draw = (): string => {
     const kept = <T>(row: readonly T[]): T[] => row.filter((_, i) => !dropped.has(i));
     const left = [0, 1, 2].filter((i) => !dropped.has(i)).map((_, i) => i);
     return formatTable(kept(header), rows.map(kept), left);
   };
-  for (const column of [1, 5, 6]) {
+  for (const column of [1, 6, 7, 5]) {
     if (widestLine(draw()) <= width) break;
     dropped.add(column);
   }

@@ -45,6 +45,8 @@ const EXPECTED: ReadonlySet<string> = new Set([
   "MetricsError",
   "DivergedError",
   "GraphError",
+  "HuggingFaceError",
+  "FolderExistsError",
 ]);
 
 /** The exit code that an error stands for. */

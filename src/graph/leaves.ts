@@ -37,6 +37,11 @@ export interface ParameterAttributes extends InputAttributes {
   readonly initialiser: Initialiser;
   /** Whether weight decay applies: false for norms, biases, A_log, D, dt_bias. */
   readonly decay: boolean;
+  /**
+   * Training moves it by so much against the sign of what stands for its gradient, instead of by its optimiser: the bias of a
+   * router, whose loss no gradient leads to. Undefined for all others.
+   */
+  readonly signRate: number | undefined;
 }
 
 export interface StateAttributes extends InputAttributes {
@@ -90,9 +95,10 @@ export function parameter(
   name: string,
   shape: readonly number[],
   initialiser: Initialiser,
-  options: { readonly decay?: boolean } = {},
+  options: { readonly decay?: boolean; readonly signRate?: number } = {},
 ): Tensor {
-  return applyOne(parameterOp, [], { name, shape, dtype: "f32", initialiser, decay: options.decay ?? true });
+  const { decay = true, signRate } = options;
+  return applyOne(parameterOp, [], { name, shape, dtype: "f32", initialiser, decay, signRate });
 }
 
 /** A value carried from call to call. */

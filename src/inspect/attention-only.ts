@@ -1,5 +1,6 @@
 // The same model with every mixer replaced by full attention: what a hybrid is compared with.
 import type { ArchitectureSpec, AttentionSpec, MixerSpec, ResolvedBranch } from "../spec/types.ts";
+import { familyOf } from "./describe.ts";
 
 /** Width of a head where the model has no attention to take it from, the field's usual size. */
 const USUAL_HEAD_DIM = 64;
@@ -38,6 +39,7 @@ export function equalAttention(spec: ArchitectureSpec): AttentionSpec {
     window: null,
     softcap: own?.softcap ?? null,
     qk_norm: own?.qk_norm ?? null,
+    share_kv: false,
     sink: own?.sink ?? false,
     scale: 1 / Math.sqrt(head_dim),
     qkv_bias: own?.qkv_bias ?? false,
@@ -46,16 +48,16 @@ export function equalAttention(spec: ArchitectureSpec): AttentionSpec {
   };
 }
 
-const isMixer = (operator: ResolvedBranch["operator"]): operator is MixerSpec => operator.type !== "mlp";
+const isMixer = (operator: ResolvedBranch["operator"]): operator is MixerSpec => familyOf[operator.type] !== "ffn";
 
 /** `spec` with {@link equalAttention} in place of every mixer, windowed attention included; FFNs stay as they are. */
 export function attentionOnly(spec: ArchitectureSpec): ArchitectureSpec {
   const attention = equalAttention(spec);
   const replace = (branch: ResolvedBranch): ResolvedBranch =>
-    isMixer(branch.operator) ? { ...branch, operator: attention } : branch;
+    isMixer(branch.operator) ? { ...branch, operator: attention, adapter: null } : branch;
   return {
     ...spec,
     name: `${spec.name} with attention only`,
-    layers: spec.layers.map((layer) => ({ ...layer, branches: layer.branches.map(replace) })),
+    layers: spec.layers.map((layer) => ({ ...layer, out_proj: false, branches: layer.branches.map(replace) })),
   };
 }

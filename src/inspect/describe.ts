@@ -10,11 +10,17 @@ export const familyOf: { readonly [T in Operator["type"]]: Family } = {
   mamba: "ssm",
   mamba2: "ssm",
   s4d: "ssm",
+  short_conv: "ssm",
+  rg_lru: "ssm",
+  wkv: "linear_attention",
+  latent_attention: "attention",
   gated_delta: "linear_attention",
   linear_attention: "linear_attention",
   attention: "attention",
   rnn: "rnn",
   mlp: "ffn",
+  linear: "ffn",
+  moe: "ffn",
 };
 
 type Words = readonly (string | false)[];
@@ -23,6 +29,7 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
   mamba: (o) => [
     `d_inner ${o.d_inner}`,
     `d_state ${o.d_state}`,
+    o.n_heads > 1 && `${o.n_heads} heads`,
     `d_conv ${o.d_conv}`,
     o.inner_norm !== null && "inner norms",
   ],
@@ -36,6 +43,7 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
     `${o.n_heads} heads`,
     `keys ${o.key_head_dim}, values ${o.value_head_dim}`,
     o.n_key_heads !== o.n_heads && `${o.n_key_heads} key heads`,
+    o.decay === "channel" && "decay per channel",
     `d_conv ${o.d_conv}`,
   ],
   linear_attention: (o) => [
@@ -53,12 +61,37 @@ const describe: { readonly [T in Operator["type"]]: (operator: Extract<Operator,
     o.rope !== null && "rope",
     o.softcap !== null && `softcap ${o.softcap}`,
     o.qk_norm !== null && "qk-norm",
+    o.share_kv && "shares keys",
     o.sink && "sink",
     o.output_gate !== "none" && "gated",
   ],
+  latent_attention: (o) => [
+    heads(o.n_heads, o.head_dim + o.rope_head_dim),
+    `kv rank ${o.kv_rank}`,
+    o.q_rank !== null && `q rank ${o.q_rank}`,
+    o.window === null ? "full" : `window ${o.window}`,
+    o.rope !== null && "rope",
+    o.softcap !== null && `softcap ${o.softcap}`,
+  ],
+  short_conv: (o) => [`d_conv ${o.d_conv}`],
+  rg_lru: (o) => [`d_inner ${o.d_inner}`, `${o.n_heads} heads`, `d_conv ${o.d_conv}`],
+  wkv: (o) => [`d_inner ${o.d_inner}`, o.token_shift && "token shift"],
   s4d: (o) => [`d_state ${o.d_state}`, o.discretization, o.A_init],
   rnn: (o) => [o.cell, `d_hidden ${o.d_hidden}`],
-  mlp: (o) => [`d_ff ${o.d_ff}`, o.gated ? `${o.activation} gated` : o.activation],
+  mlp: (o) => [
+    `d_ff ${o.d_ff}`,
+    o.gated ? `${o.activation} gated` : o.activation,
+    o.token_shift && "token shift",
+    o.output_gate !== "none" && "output gate",
+  ],
+  linear: () => [],
+  moe: (o) => [
+    `${o.top_k} of ${o.n_experts} experts`,
+    `d_ff ${o.d_ff}`,
+    o.gated ? `${o.activation} gated` : o.activation,
+    o.latent !== null && `latent ${o.latent}`,
+    o.shared !== null && `shared ${o.shared.d_ff}`,
+  ],
 };
 
 const heads = (count: number, size: number): string => `${count} ${count === 1 ? "head" : "heads"} × ${size}`;
@@ -72,8 +105,18 @@ export function describeOperator<T extends Operator["type"]>(
 
 /** What surrounds an operator and is out of the ordinary: scales, further norms, no residual. */
 export function describeBranch(branch: ResolvedBranch): string[] {
-  return surroundings({ in: branch.in_scale, out: branch.out_scale }, branch.post_norm);
+  return [
+    ...surroundings({ in: branch.in_scale, out: branch.out_scale }, branch.post_norm),
+    ...(branch.adapter === null ? [] : [`adapters of rank ${branch.adapter.rank}`]),
+  ];
 }
+
+const reads: { readonly [I in ResolvedLayer["input"]]: string | false } = {
+  stream: false,
+  side: "reads the side",
+  stream_plus_side: "reads stream + side",
+  stream_and_embedding: "reads stream and embedding",
+};
 
 /** The same for a whole layer. */
 export function describeLayer(layer: ResolvedLayer): string[] {
@@ -83,10 +126,12 @@ export function describeLayer(layer: ResolvedLayer): string[] {
       ? ["no residual"]
       : [source === "normed" && "residual from the norm", scale !== 1 && `residual × ${scale}`];
   const words = [
+    reads[layer.input],
+    layer.output === "side" && "to the side",
     layer.norm === null && "no norm",
     layer.combine === "mean" && layer.branches.length > 1 && "mean",
     ...surroundings({ in: layer.in_scale, out: layer.out_scale }, layer.post_norm),
-    ...residual,
+    ...(layer.output === "side" ? [] : residual),
   ];
   return words.filter((word) => word !== false);
 }

@@ -176,7 +176,7 @@ function layerShape(layer: ResolvedLayer, uses: number): Shape {
           layer.branches.map((branch, i) => branchBox(layer, branch, "", i === 0 ? notes : [])),
           layer.combine,
         );
-  return layer.residual.source === "none" ? content : withResidual(content);
+  return layer.output === "side" || layer.residual.source === "none" ? content : withResidual(content);
 }
 
 /** Draws the stack; returns one `<svg>` element, which is also a valid file. */

@@ -6,9 +6,16 @@ import type { Graph } from "../graph/types.ts";
 import { ModelError } from "../model/error.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import { patternOf } from "../spec/compress.ts";
-import type { ArchitectureSpec } from "../spec/types.ts";
+import type { ArchitectureSpec, ResolvedLayer } from "../spec/types.ts";
 import { buildGradients } from "../train/step.ts";
-import { type PartReport, parametersByPart, parametersByScope, sizeOfParameter } from "./parts.ts";
+import {
+  activeSize,
+  type PartReport,
+  parametersByPart,
+  parametersByScope,
+  sizeOfParameter,
+  usedShares,
+} from "./parts.ts";
 import { isShared } from "./stack.ts";
 import { type StateEntry, type StateReport, stateReport, statesOf } from "./state.ts";
 import { OUTSIDE, type Tally, tally } from "./tally.ts";
@@ -51,6 +58,8 @@ export interface LayerReport {
   readonly operators: readonly string[];
   /** Parameters that this layer uses; layers that share weights each count them. */
   readonly parameters: number;
+  /** Of those, what one token uses: of experts only the ones it is sent to. */
+  readonly active_parameters: number;
   /** Scope of the weights where other layers share them. */
   readonly shared: string | null;
   /** At the first context. */
@@ -73,7 +82,13 @@ export interface Inspection {
   readonly d_model: number;
   readonly vocab_size: number;
   readonly pattern: string;
-  readonly parameters: { readonly total: number; readonly bytes: number; readonly parts: readonly PartReport[] };
+  readonly parameters: {
+    readonly total: number;
+    /** What one token uses: of experts only the ones it is sent to. */
+    readonly active: number;
+    readonly bytes: number;
+    readonly parts: readonly PartReport[];
+  };
   readonly layers: readonly LayerReport[];
   /** Everything outside of layers at the first context: embedding, head, loss. */
   readonly outside: { readonly parameters: number; readonly flops_per_token: FlopsReport };
@@ -85,6 +100,8 @@ export interface Inspection {
 export interface Estimator {
   readonly spec: ArchitectureSpec;
   readonly parameters: Graph["parameters"];
+  /** Share of a parameter that one token uses, where that is not the whole. */
+  readonly used: ReadonlyMap<string, number>;
   readonly states: readonly StateEntry[];
   /** Costs of the whole run that each kind of work stands for, and for how many tokens that is. */
   tallies(context: number): { readonly [W in keyof FlopsReport]: { readonly tally: Tally; readonly tokens: number } };
@@ -118,7 +135,7 @@ export function createEstimator(spec: ArchitectureSpec): Estimator {
       training_memory: { ...memory, total: memory.parameters + memory.activations },
     };
   };
-  return { spec, parameters: gradients.parameters, states, tallies, at };
+  return { spec, parameters: gradients.parameters, used: usedShares(step), states, tallies, at };
 }
 
 function perToken(work: ReturnType<Estimator["tallies"]>, value: (tallied: Tally) => number): FlopsReport {
@@ -162,25 +179,31 @@ export function inspect(spec: ArchitectureSpec, options: InspectOptions = {}): I
 
 /** {@link inspect} with graphs that are already built. */
 export function inspectWith(estimator: Estimator, contexts: readonly number[]): Inspection {
-  const { spec, parameters, states } = estimator;
+  const { spec, parameters, used, states } = estimator;
   const reports = contexts.map((context) => estimator.at(context));
   const [first = 1] = contexts;
   const work = estimator.tallies(first);
   const byScope = parametersByScope(parameters);
+  const activeByScope = parametersByScope(parameters, (parameter) => activeSize(parameter, used));
+  const active = [...activeByScope.values()].reduce((sum, size) => sum + size, 0);
   const total = parameters.reduce((sum, parameter) => sum + sizeOfParameter(parameter), 0);
-  const inLayers = [...new Set(spec.layers.map((layer) => layer.weights))];
+  // A layer that uses shared weights may have some of its own beside them.
+  const scopesOf = ({ index, weights }: ResolvedLayer): Set<string> => new Set([weights, `layers.${index}`]);
+  const inScopes = (sizes: ReadonlyMap<string, number>, scopes: Iterable<string>): number =>
+    [...scopes].reduce((sum, scope) => sum + (sizes.get(scope) ?? 0), 0);
   return {
     name: spec.name,
     description: spec.description,
     d_model: spec.d_model,
     vocab_size: spec.vocab_size,
     pattern: patternOf(spec.layers),
-    parameters: { total, bytes: 4 * total, parts: parametersByPart(spec, parameters) },
+    parameters: { total, active, bytes: 4 * total, parts: parametersByPart(spec, parameters) },
     layers: spec.layers.map((layer) => ({
       index: layer.index,
       block: layer.block,
       operators: layer.branches.map((branch) => branch.operator.type),
-      parameters: byScope.get(layer.weights) ?? 0,
+      parameters: inScopes(byScope, scopesOf(layer)),
+      active_parameters: inScopes(activeByScope, scopesOf(layer)),
       shared: isShared(layer) ? layer.weights : null,
       flops_per_token: perToken(work, (tallied) => tallied.layers.get(layer.index) ?? 0),
       state: stateReport(
@@ -189,7 +212,7 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
       ),
     })),
     outside: {
-      parameters: total - inLayers.reduce((sum, scope) => sum + (byScope.get(scope) ?? 0), 0),
+      parameters: total - inScopes(byScope, new Set(spec.layers.flatMap((layer) => [...scopesOf(layer)]))),
       flops_per_token: perToken(work, (tallied) => tallied.layers.get(OUTSIDE) ?? 0),
     },
     ops: opShares(work),

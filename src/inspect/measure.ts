@@ -13,7 +13,7 @@ import type { ArchitectureSpec } from "../spec/types.ts";
 import { Trainer } from "../train/trainer.ts";
 import { createEstimator, type Estimator } from "./inspect.ts";
 import { type KernelReport, reportKernels } from "./kernels.ts";
-import { sizeOfParameter } from "./parts.ts";
+import { activeSize, sizeOfParameter } from "./parts.ts";
 
 /** What the machine can do, measured through the runtime. */
 export interface MachineReport {
@@ -233,7 +233,7 @@ export async function measure(
         const { explanations, launches } = await model.profile({ length, context: tokens + DECODED });
         profiles.push({ what, tokens: length, kernels: reportKernels(explanations, launches) });
       }
-      const weights = 4 * parameters;
+      const active = estimator.parameters.reduce((sum, one) => sum + activeSize(one, estimator.used), 0);
       return [
         report(
           "prefill",
@@ -241,7 +241,7 @@ export async function measure(
           tokens,
           prefill.map((time) => tokens / time),
           flops.prefill,
-          (weights + state.total) / tokens,
+          (4 * parameters + state.total) / tokens,
         ),
         // The first round compiles.
         report(
@@ -250,7 +250,7 @@ export async function measure(
           tokens,
           decode.slice(1).map((time) => 1 / time),
           flops.decode,
-          weights + state.total,
+          4 * active + state.total,
         ),
       ];
     } finally {

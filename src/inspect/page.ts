@@ -175,9 +175,11 @@ export function inspectionPage(spec: ArchitectureSpec, contexts: readonly number
   const [first] = report.contexts;
   const last = report.contexts.at(-1);
   const attention = equalAttention(spec);
+  const { total, active } = report.parameters;
+  const used = active < total ? `${metric(active)} for each token, ` : "";
   const peerState = peer.at(last?.context ?? 1).state.total;
   const figures: readonly (readonly [string, string])[] = [
-    [metric(report.parameters.total), `parameters, ${bytes(report.parameters.bytes)} as float32`],
+    [metric(total), `parameters, ${used}${bytes(4 * total)} as float32`],
     [`${spec.layers.length}`, `layers, d_model ${spec.d_model}`],
     [
       bytes(last?.state.total ?? 0),

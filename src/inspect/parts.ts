@@ -1,7 +1,9 @@
 // Which part of a model a parameter belongs to, by its name: src/blocks names parameters after the layer and the branch.
 
-import { sizeOf } from "../graph/shape.ts";
-import type { NamedTensor } from "../graph/types.ts";
+import { leafName } from "../graph/graph.ts";
+import { fixedDimAt, sizeOf } from "../graph/shape.ts";
+import type { Graph, NamedTensor } from "../graph/types.ts";
+import { expertMatmulOp } from "../ops/expert-matmul/op.ts";
 import type { ArchitectureSpec, ResolvedLayer } from "../spec/types.ts";
 
 /** `embedding`, `positions`, `head`, `norms`, or the type of a mixer or FFN. */
@@ -12,6 +14,26 @@ export interface PartReport {
 
 /** Number of values of a parameter. */
 export const sizeOfParameter = ({ tensor }: NamedTensor): number => sizeOf(tensor.shape as readonly number[]);
+
+/**
+ * How much of each parameter one token uses, by name; what is missing here is used as a whole. Experts are used by the k of them
+ * that a token is sent to; where several layers share them, by the layer that sends it to most.
+ */
+export function usedShares(graph: Graph): ReadonlyMap<string, number> {
+  const shares = new Map<string, number>();
+  for (const { op, inputs } of graph.nodes) {
+    const [, weight, indices] = inputs;
+    if (op.name !== expertMatmulOp.name || weight?.node.op.leaf !== "parameter" || indices === undefined) continue;
+    const name = leafName(weight.node);
+    const share = fixedDimAt(indices.shape, -1) / fixedDimAt(weight.shape, 0);
+    shares.set(name, Math.max(share, shares.get(name) ?? 0));
+  }
+  return shares;
+}
+
+/** Number of values of a parameter that one token uses. */
+export const activeSize = (parameter: NamedTensor, shares: ReadonlyMap<string, number>): number =>
+  Math.round(sizeOfParameter(parameter) * (shares.get(parameter.name) ?? 1));
 
 /** What follows `prefix.` in `name`; undefined where it does not start so. */
 function after(prefix: string, name: string): string | undefined {
@@ -28,18 +50,17 @@ function partInLayer(layer: ResolvedLayer, rest: string): string {
 
 /** Parameters by part, in the order in which data meets them; the parts add up to the whole model. */
 export function parametersByPart(spec: ArchitectureSpec, parameters: readonly NamedTensor[]): PartReport[] {
-  const scopes = new Map(spec.layers.map((layer) => [layer.weights, layer] as const));
+  const scopes = new Map(
+    spec.layers.flatMap((layer) => [layer.weights, `layers.${layer.index}`].map((scope) => [scope, layer] as const)),
+  );
   const counts = new Map<string, number>();
   for (const parameter of parameters) {
     const { name } = parameter;
     const [first = "", second = ""] = name.split(".");
-    const layer = scopes.get(`${first}.${second}`);
+    const scope = `${first}.${second}`;
+    const layer = scopes.get(scope);
     const part =
-      layer !== undefined
-        ? partInLayer(layer, after(layer.weights, name) ?? "")
-        : first === "final_norm"
-          ? "norms"
-          : first;
+      layer !== undefined ? partInLayer(layer, after(scope, name) ?? "") : first === "final_norm" ? "norms" : first;
     counts.set(part, (counts.get(part) ?? 0) + sizeOfParameter(parameter));
   }
   const last = ["norms", "head"];
@@ -49,12 +70,15 @@ export function parametersByPart(spec: ArchitectureSpec, parameters: readonly Na
     .sort((a, b) => order(a.part) - order(b.part));
 }
 
-/** Parameters by scope of weights: `layers.0`, `shared.S`. */
-export function parametersByScope(parameters: readonly NamedTensor[]): Map<string, number> {
+/** Parameters by scope of weights, `layers.0` or `shared.S`, each of the size that `size` gives. */
+export function parametersByScope(
+  parameters: readonly NamedTensor[],
+  size: (parameter: NamedTensor) => number = sizeOfParameter,
+): Map<string, number> {
   const counts = new Map<string, number>();
   for (const parameter of parameters) {
     const scope = parameter.name.split(".").slice(0, 2).join(".");
-    counts.set(scope, (counts.get(scope) ?? 0) + sizeOfParameter(parameter));
+    counts.set(scope, (counts.get(scope) ?? 0) + size(parameter));
   }
   return counts;
 }

@@ -6,7 +6,7 @@ import { stringifySpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { ModelError } from "./error.ts";
 import { specHash } from "./hash.ts";
-import type { Model } from "./model.ts";
+import type { Model, WeightSource } from "./model.ts";
 
 export const ARCHITECTURE_FILE = "architecture.yaml";
 export const WEIGHTS_FILE = "model.safetensors";
@@ -21,18 +21,21 @@ export async function encodeWeights(model: Model): Promise<{
   return {
     architecture: stringifySpec(model.spec),
     tensors: [...weights].map(([name, { shape, data }]) => ({ name, dtype: "F32", shape, data })),
-    metadata: { format: "hybraid_model", version: "1", spec_hash: specHash(model.spec) },
+    metadata: weightsMetadata(model.spec),
   };
 }
 
+/** What a weights file says about the architecture that it belongs to. */
+export function weightsMetadata(spec: ArchitectureSpec): Record<string, string> {
+  return { format: "hybraid_model", version: "1", spec_hash: specHash(spec) };
+}
+
 /**
- * Reads weights for `spec`, converted to float32 from whatever floating-point type they are stored in.
+ * The weights of `spec` in an open file. They are read when they are asked for, converted to float32 from whatever
+ * floating-point type they are stored in.
  * @throws ModelError when the file belongs to another architecture, SafetensorsError when it is damaged or holds integers.
  */
-export async function decodeWeights(
-  source: RandomAccessSource,
-  spec: ArchitectureSpec,
-): Promise<Map<string, Float32Array>> {
+export async function openWeights(source: RandomAccessSource, spec: ArchitectureSpec): Promise<WeightSource> {
   const file = await openSafetensors(source);
   const hash = file.metadata.spec_hash;
   if (file.metadata.format === "hybraid_model" && hash !== specHash(spec)) {
@@ -43,7 +46,6 @@ export async function decodeWeights(
   const shapes = new Map(
     buildForward(spec, { stateful: true }).parameters.map(({ name, tensor }) => [name, tensor.shape.join(", ")]),
   );
-  const weights = new Map<string, Float32Array>();
   for (const { name, shape } of file.tensors.values()) {
     const expected = shapes.get(name);
     if (expected !== undefined && shape.join(", ") !== expected) {
@@ -51,7 +53,9 @@ export async function decodeWeights(
         `${source.name}: weight "${name}" is [${shape.join(", ")}], ${spec.name} takes [${expected}]`,
       );
     }
-    weights.set(name, await file.readFloat32(name));
   }
-  return weights;
+  return {
+    keys: () => file.tensors.keys(),
+    get: (name) => (file.tensors.has(name) ? file.readFloat32(name) : undefined),
+  };
 }

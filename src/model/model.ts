@@ -15,8 +15,15 @@ import { ModelError } from "./error.ts";
 import { foldWeights } from "./fold.ts";
 import { specHash } from "./hash.ts";
 import { initialiseParameters } from "./initialise.ts";
+import { prefixIds, withoutPrefix, withPrefix } from "./prefix.ts";
 import { createSampler, type SamplingOptions } from "./sample.ts";
 import { dependsOnCapacity, ModelState, requireSameSpec, type StateLayout, type StateSlot } from "./state.ts";
+
+/** Weights by parameter name. A Map is one; a file can be one without being read as a whole. */
+export interface WeightSource {
+  keys(): Iterable<string>;
+  get(name: string): Float32Array | undefined | Promise<Float32Array | undefined>;
+}
 
 export interface ModelOptions {
   /** Default auto. */
@@ -29,8 +36,8 @@ export interface ModelOptions {
   readonly weightStorage?: WeightStorage | undefined;
   /** Seed of the initial weights; default 0. */
   readonly seed?: number;
-  /** Weights by parameter name, instead of initial ones. */
-  readonly weights?: ReadonlyMap<string, Float32Array>;
+  /** Weights by parameter name, instead of initial ones: a Map, or whatever reads them one by one. */
+  readonly weights?: WeightSource;
   /** Use this runtime (and do not close it with the model). */
   readonly runtime?: Runtime;
   /** Use these buffers of `runtime` as weights (a model in training): nothing is copied. */
@@ -163,25 +170,55 @@ export class Model {
   async #forward(rows: TokenRows, { state, logits = "all" }: ForwardOptions): Promise<ForwardResult> {
     const { batch, length, tokens } = flatten(rows, this.spec.vocab_size);
     const last = logits === "last";
-    const inputs: Record<string, HostArray> = { tokens };
-    const starts = state?.positions ?? new Int32Array(batch);
-    if (state !== undefined) {
-      requireSameSpec(state.layout.specHash, this.stateLayout, "state");
-      if (state.batch !== batch) throw new ModelError(`the state has ${state.batch} rows, the tokens have ${batch}`);
-      inputs.position = starts.slice();
-      const needed = Math.max(...starts) + length;
-      if (this.#needsCapacity() && needed > state.capacity) await state.reserve(roomFor(needed));
+    const shape = [batch, last ? 1 : length, this.spec.vocab_size] as const;
+    const { prefix_tokens: prefix } = this.spec.embedding;
+    if (state === undefined) {
+      const all = prefix === 0 ? tokens : withPrefix(tokens, length, prefixIds(this.spec, 1));
+      const values = await this.#run(all, new Int32Array(batch), last, undefined);
+      return { logits: last ? values : withoutPrefix(values, length + prefix, prefix, this.spec.vocab_size), shape };
     }
+    requireSameSpec(state.layout.specHash, this.stateLayout, "state");
+    if (state.batch !== batch) throw new ModelError(`the state has ${state.batch} rows, the tokens have ${batch}`);
+    const needed = prefix + Math.max(...state.positions) + length;
+    if (this.#needsCapacity() && needed > state.capacity) await state.reserve(roomFor(needed));
+    const fresh = state.positions.filter((position) => position === 0).length;
+    if (prefix > 0 && fresh > 0) {
+      if (fresh < batch)
+        throw new ModelError(`of ${batch} rows ${fresh} have yet to read the prefix; all must, or none`);
+      await this.#run(prefixIds(this.spec, batch), new Int32Array(batch), true, state);
+    }
+    const values = await this.#run(
+      tokens,
+      state.positions.map((position) => position + prefix),
+      last,
+      state,
+    );
+    for (let row = 0; row < batch; row++) state.positions[row] = (state.positions[row] ?? 0) + length;
+    return { logits: values, shape };
+  }
+
+  /** Logits of tokens [B, T] whose rows begin at the positions `starts`. */
+  async #run(
+    tokens: Int32Array,
+    starts: Int32Array,
+    last: boolean,
+    state: ModelState | undefined,
+  ): Promise<Float32Array> {
+    const length = tokens.length / starts.length;
+    const inputs: Record<string, HostArray> = state === undefined ? { tokens } : { tokens, position: starts };
     if (this.spec.positions !== null)
       inputs.positions = this.#positions(starts, length, this.spec.positions.max_length);
-    const { program, slot } = await this.#program(batch, length, state?.capacity ?? 1, last, state !== undefined);
+    const { program, slot } = await this.#program(
+      starts.length,
+      length,
+      state?.capacity ?? 1,
+      last,
+      state !== undefined,
+    );
     if (state !== undefined && slot !== undefined) await state.enter(slot);
-    const outputs = await program.run(inputs);
-    if (state !== undefined)
-      for (let row = 0; row < batch; row++) state.positions[row] = (state.positions[row] ?? 0) + length;
-    const values = outputs.logits;
-    if (!(values instanceof Float32Array)) throw new ModelError("the program computed no logits");
-    return { logits: values, shape: [batch, last ? 1 : length, this.spec.vocab_size] };
+    const { logits } = await program.run(inputs);
+    if (!(logits instanceof Float32Array)) throw new ModelError("the program computed no logits");
+    return logits;
   }
 
   /**
@@ -372,7 +409,7 @@ function flatten(rows: TokenRows, vocabSize: number): { batch: number; length: n
   return { batch: list.length, length, tokens };
 }
 
-/** Parameters whose every use is as b of a matmul [N, K] or as an embedding table: they may be packed for the GEMM. */
+/** Parameters whose every use is as b of a matmul [N, K], as an embedding table or as experts [E, N, K]: they may be packed for the GEMM. */
 export function packableParameters(graph: Graph): Set<string> {
   const uses = new Map<Tensor, boolean>();
   for (const node of graph.nodes) {
@@ -380,11 +417,13 @@ export function packableParameters(graph: Graph): Set<string> {
       if (tensor === undefined || tensor.node.op.leaf !== "parameter") continue;
       const product = node.op.name === "matmul" && i === 1 && (node.attributes as { transposeB: boolean }).transposeB;
       const table = node.op.name === "gather" && i === 0;
-      uses.set(tensor, (uses.get(tensor) ?? true) && (product || table));
+      const experts =
+        node.op.name === "expert_matmul" && i === 1 && !(node.attributes as { transposed: boolean }).transposed;
+      uses.set(tensor, (uses.get(tensor) ?? true) && (product || table || experts));
     }
   }
   return new Set(
-    graph.parameters.filter(({ tensor }) => uses.get(tensor) === true && tensor.shape.length === 2).map((p) => p.name),
+    graph.parameters.filter(({ tensor }) => uses.get(tensor) === true && tensor.shape.length >= 2).map((p) => p.name),
   );
 }
 
@@ -412,7 +451,7 @@ export async function createModel(architecture: ArchitectureSpec | string, optio
     for (const { name, tensor } of graph.parameters) {
       const { shape, dtype } = parameterAttributes(tensor);
       const size = sizeOf(shape as readonly number[]);
-      const data = weights.get(name);
+      const data = await weights.get(name);
       if (data?.length !== size) {
         const found = data === undefined ? "missing" : `of ${data.length} elements`;
         throw new ModelError(`weight "${name}" is ${found}, must have ${size} for shape [${shape.join(", ")}]`);

@@ -9,8 +9,11 @@ import { concatOp } from "./concat/op.ts";
 import { crossEntropyOp } from "./cross-entropy/op.ts";
 import { crossEntropyGradientOp } from "./cross-entropy-gradient/op.ts";
 import { diagonalScanOp } from "./diagonal-scan/op.ts";
+import { expertMatmulOp } from "./expert-matmul/op.ts";
+import { expertMatmulGradientOp } from "./expert-matmul-gradient/op.ts";
 import { gatherOp } from "./gather/op.ts";
 import { gatherGradientOp } from "./gather-gradient/op.ts";
+import { groupRowsOp } from "./group-rows/op.ts";
 import { gruOp } from "./gru/op.ts";
 import { gruGradientOp } from "./gru-gradient/op.ts";
 import { layerNormOp } from "./layer-norm/op.ts";
@@ -24,6 +27,8 @@ import { matmulOp } from "./matmul/op.ts";
 import { matmulGradientOp } from "./matmul-gradient/op.ts";
 import { reduceOp } from "./reduce/op.ts";
 import { reshapeOp } from "./reshape/op.ts";
+import { rgLruOp } from "./rg-lru/op.ts";
+import { rgLruGradientOp } from "./rg-lru-gradient/op.ts";
 import { rmsNormOp } from "./rms-norm/op.ts";
 import { rmsNormGradientOp } from "./rms-norm-gradient/op.ts";
 import { ropeOp } from "./rope/op.ts";
@@ -33,7 +38,11 @@ import { selectiveScanOp } from "./selective-scan/op.ts";
 import { selectiveScanGradientOp } from "./selective-scan-gradient/op.ts";
 import { sliceOp } from "./slice/op.ts";
 import { sliceGradientOp } from "./slice-gradient/op.ts";
+import { topKOp } from "./top-k/op.ts";
+import { topKGradientOp } from "./top-k-gradient/op.ts";
 import { transposeOp } from "./transpose/op.ts";
+import { wkvOp } from "./wkv/op.ts";
+import { wkvGradientOp } from "./wkv-gradient/op.ts";
 
 export const ops = {
   adamw: adamwOp,
@@ -45,8 +54,11 @@ export const ops = {
   cross_entropy: crossEntropyOp,
   cross_entropy_gradient: crossEntropyGradientOp,
   diagonal_scan: diagonalScanOp,
+  expert_matmul: expertMatmulOp,
+  expert_matmul_gradient: expertMatmulGradientOp,
   gather: gatherOp,
   gather_gradient: gatherGradientOp,
+  group_rows: groupRowsOp,
   gru: gruOp,
   gru_gradient: gruGradientOp,
   layer_norm: layerNormOp,
@@ -60,6 +72,8 @@ export const ops = {
   matmul_gradient: matmulGradientOp,
   reduce: reduceOp,
   reshape: reshapeOp,
+  rg_lru: rgLruOp,
+  rg_lru_gradient: rgLruGradientOp,
   rms_norm: rmsNormOp,
   rms_norm_gradient: rmsNormGradientOp,
   rope: ropeOp,
@@ -69,7 +83,11 @@ export const ops = {
   selective_scan_gradient: selectiveScanGradientOp,
   slice: sliceOp,
   slice_gradient: sliceGradientOp,
+  top_k: topKOp,
+  top_k_gradient: topKGradientOp,
   transpose: transposeOp,
+  wkv: wkvOp,
+  wkv_gradient: wkvGradientOp,
 } as const;
 
 export type OpName = keyof typeof ops;

@@ -10,8 +10,11 @@ import { reference as concat } from "./concat/reference.ts";
 import { reference as crossEntropy } from "./cross-entropy/reference.ts";
 import { reference as crossEntropyGradient } from "./cross-entropy-gradient/reference.ts";
 import { reference as diagonalScan } from "./diagonal-scan/reference.ts";
+import { reference as expertMatmul } from "./expert-matmul/reference.ts";
+import { reference as expertMatmulGradient } from "./expert-matmul-gradient/reference.ts";
 import { reference as gather } from "./gather/reference.ts";
 import { reference as gatherGradient } from "./gather-gradient/reference.ts";
+import { reference as groupRows } from "./group-rows/reference.ts";
 import { reference as gru } from "./gru/reference.ts";
 import { reference as gruGradient } from "./gru-gradient/reference.ts";
 import type { AttributesOf, OpName } from "./index.ts";
@@ -26,6 +29,8 @@ import { reference as matmul } from "./matmul/reference.ts";
 import { reference as matmulGradient } from "./matmul-gradient/reference.ts";
 import { reference as reduce } from "./reduce/reference.ts";
 import { reference as reshape } from "./reshape/reference.ts";
+import { reference as rgLru } from "./rg-lru/reference.ts";
+import { reference as rgLruGradient } from "./rg-lru-gradient/reference.ts";
 import { reference as rmsNorm } from "./rms-norm/reference.ts";
 import { reference as rmsNormGradient } from "./rms-norm-gradient/reference.ts";
 import { reference as rope } from "./rope/reference.ts";
@@ -35,8 +40,12 @@ import { reference as selectiveScan } from "./selective-scan/reference.ts";
 import { reference as selectiveScanGradient } from "./selective-scan-gradient/reference.ts";
 import { reference as slice } from "./slice/reference.ts";
 import { reference as sliceGradient } from "./slice-gradient/reference.ts";
+import { reference as topK } from "./top-k/reference.ts";
+import { reference as topKGradient } from "./top-k-gradient/reference.ts";
 import { reference as transpose } from "./transpose/reference.ts";
 import type { HostTensor, Reference } from "./types.ts";
+import { reference as wkv } from "./wkv/reference.ts";
+import { reference as wkvGradient } from "./wkv-gradient/reference.ts";
 
 const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   adamw,
@@ -48,8 +57,11 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   cross_entropy: crossEntropy,
   cross_entropy_gradient: crossEntropyGradient,
   diagonal_scan: diagonalScan,
+  expert_matmul: expertMatmul,
+  expert_matmul_gradient: expertMatmulGradient,
   gather,
   gather_gradient: gatherGradient,
+  group_rows: groupRows,
   gru,
   gru_gradient: gruGradient,
   layer_norm: layerNorm,
@@ -63,6 +75,8 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   matmul_gradient: matmulGradient,
   reduce,
   reshape,
+  rg_lru: rgLru,
+  rg_lru_gradient: rgLruGradient,
   rms_norm: rmsNorm,
   rms_norm_gradient: rmsNormGradient,
   rope,
@@ -72,7 +86,11 @@ const references: { readonly [K in OpName]: Reference<AttributesOf<K>> } = {
   selective_scan_gradient: selectiveScanGradient,
   slice,
   slice_gradient: sliceGradient,
+  top_k: topK,
+  top_k_gradient: topKGradient,
   transpose,
+  wkv,
+  wkv_gradient: wkvGradient,
 };
 
 /** Computes a node from its definition; `attributes` are bound. */

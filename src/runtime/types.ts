@@ -75,7 +75,7 @@ export type WeightStorage = (typeof weightStorages)[number];
 export interface BufferOptions {
   /** Default f32. Narrower types are for weights that no program writes. */
   readonly storage?: WeightStorage;
-  /** The weight is read as b of a matmul with transposed b ([N, K]) and is not written by any program: it may be packed. */
+  /** The weight is read as b of a matmul with transposed b ([N, K]), or is several such ([E, N, K]), and is not written by any program: it may be packed. */
   readonly packed?: boolean;
 }
 

@@ -10,6 +10,7 @@ import {
   unknownBlocks,
 } from "./pattern.ts";
 import type { Span } from "./source.ts";
+import type { AttentionSpec, ResolvedLayer } from "./types.ts";
 
 /** One layer: the block it uses, or the blocks it runs in parallel. */
 export interface PlacedLayer {
@@ -146,5 +147,69 @@ export function checkBlockNames(node: LocatedNode | undefined, complain: Complai
     const word = name.replaceAll(/[^A-Za-z0-9_]+/g, "_").replace(/^(?=\d)/, "_");
     const hint = word.length > 1 && blockNameProblem(word) === undefined ? `write ${word}` : undefined;
     complain({ span: entry.key, path: ["blocks", name], message: `the name "${name}" ${problem}`, hint });
+  }
+}
+
+/** Complains where a layer reads a side value that none before it has made, or makes one that none after it reads. */
+export function checkSide(layers: readonly ResolvedLayer[], placed: readonly PlacedLayer[], complain: Complain): void {
+  /** The layer whose side value nothing has read yet. */
+  let unread: number | undefined;
+  let exists = false;
+  const say = (index: number, message: string, hint: string): void => {
+    const at = placed[index];
+    if (at !== undefined) complain({ span: at.span, path: at.path, message, hint });
+  };
+  const lost = (index: number): void =>
+    say(index, `nothing reads what layer ${index} (${layers[index]?.block}) puts to the side`, "add a block that does");
+  for (const [index, { block, input, output }] of layers.entries()) {
+    if (input === "side" || input === "stream_plus_side") {
+      if (!exists)
+        say(
+          index,
+          `layer ${index} (${block}) reads the side, where nothing is yet`,
+          "a block before it has output: side",
+        );
+      unread = undefined;
+    }
+    if (output !== "side") continue;
+    if (unread !== undefined) lost(unread);
+    unread = index;
+    exists = true;
+  }
+  if (unread !== undefined) lost(unread);
+}
+
+/** Complains where attention shares keys that no layer before it has made, or that are not as it needs them. */
+export function checkSharedKeys(
+  layers: readonly ResolvedLayer[],
+  placed: readonly PlacedLayer[],
+  complain: Complain,
+): void {
+  let latest: { readonly layer: number; readonly spec: AttentionSpec } | undefined;
+  for (const [index, layer] of layers.entries()) {
+    for (const { operator } of layer.branches) {
+      if (operator.type !== "attention") continue;
+      if (!operator.share_kv) {
+        latest = { layer: index, spec: operator };
+        continue;
+      }
+      const at = placed[index];
+      if (at === undefined) continue;
+      const who = `layer ${index} (${layer.block})`;
+      if (latest === undefined) {
+        complain({
+          span: at.span,
+          path: at.path,
+          message: `${who} shares the keys of an attention before it; there is none`,
+        });
+        continue;
+      }
+      for (const field of ["n_kv_heads", "head_dim", "value_head_dim", "window"] as const) {
+        const [own, given] = [operator[field], latest.spec[field]];
+        if (own === given) continue;
+        const message = `${who} shares the keys of layer ${latest.layer}, but has ${field} ${own ?? "none"} where that has ${given ?? "none"}`;
+        complain({ span: at.span, path: at.path, message, hint: "give both the same" });
+      }
+    }
   }
 }

@@ -1,5 +1,5 @@
 // The way in: text to ArchitectureSpec, and back to text.
-import { isMap, isScalar, isSeq, visit, Document as YamlDocument } from "yaml";
+import { isMap, isPair, isScalar, isSeq, type Node, visit, Document as YamlDocument } from "yaml";
 import { type Diagnostic, SpecError, sortDiagnostics } from "./diagnostic.ts";
 import { loadExtended, type Resolver } from "./extends.ts";
 import { resolveArchitecture } from "./resolve.ts";
@@ -55,6 +55,9 @@ export function stringifySpec(spec: ArchitectureSpec): string {
   return stringifyFields(spec.source);
 }
 
+/** Columns that a line of a written file may take. */
+const LINE_WIDTH = 120;
+
 /** Top-level fields in the schema's order, and each block, norm and the like on one line where it fits. */
 function stringifyFields(data: ArchitectureFile): string {
   const order = Object.keys(schema.properties);
@@ -66,11 +69,21 @@ function stringifyFields(data: ArchitectureFile): string {
       const parent = path.at(-2);
       const nestedIn = isMap(parent) || isSeq(parent) ? parent : undefined;
       const top = nestedIn === document.contents;
-      if (node !== document.contents && !(top && node.items.some((item) => hasCollection(item)))) node.flow = true;
-      return undefined;
+      if (node === document.contents || (top && node.items.some((item) => hasCollection(item)))) return undefined;
+      const depth = path.filter((ancestor) => isMap(ancestor) || isSeq(ancestor)).length - 1;
+      const key = path.at(-1);
+      const name = isPair(key) ? String(key.key).length + 2 : 0;
+      if (2 * depth + name + inlineLength(node) > LINE_WIDTH) return undefined;
+      node.flow = true;
+      return visit.SKIP;
     },
   });
-  return document.toString({ lineWidth: 120, flowCollectionPadding: false });
+  return document.toString({ lineWidth: LINE_WIDTH, flowCollectionPadding: false });
+}
+
+/** Characters of a value on one line, roughly: as YAML quotes less than JSON, never too few. */
+function inlineLength(node: Node): number {
+  return JSON.stringify(node.toJSON()).replace(/"/g, "").replace(/[,:]/g, "$& ").length;
 }
 
 function hasCollection(item: unknown): boolean {

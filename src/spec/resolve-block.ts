@@ -1,7 +1,10 @@
 // One block with everything filled in: its branches, norms, scales and residual rule.
 import { type Context, complain, withDefaults, within } from "./context.ts";
 import { childOf } from "./located.ts";
-import { resolveFfn, resolveMixer } from "./resolve-mixer.ts";
+import { checkOutputs } from "./output-width.ts";
+import { resolveAdapter } from "./resolve-adapter.ts";
+import { resolveFfn } from "./resolve-ffn.ts";
+import { resolveMixer } from "./resolve-mixer.ts";
 import { resolveNorm } from "./resolve-norm.ts";
 import { schema } from "./schema.generated.ts";
 import type { BlockFields, BranchFields } from "./types.generated.ts";
@@ -27,6 +30,9 @@ export function checkChoices(context: Context): void {
   if (node.entries.has("combine") && parallel === undefined) {
     complain(context, "combine", "combine says how parallel branches are combined; this block has none");
   }
+  if (node.entries.has("out_proj") && parallel === undefined) {
+    complain(context, "out_proj", "out_proj is common to parallel branches; this block has none");
+  }
   if (parallel?.kind !== "list") return;
   for (const [i, branch] of parallel.items.entries()) {
     if (branch.kind !== "map") continue;
@@ -41,16 +47,43 @@ const listed = (words: readonly string[]): string => `${words.slice(0, -1).join(
 
 /** A block whose fields the schema has accepted. */
 export function resolveBlock(context: Context, fields: BlockFields): ResolvedBlock {
-  const { in_scale, out_scale, combine } = withDefaults("block", fields);
+  const { in_scale, out_scale, combine, input, output, out_proj } = withDefaults("block", fields);
+  checkFlow(context, fields, input, output);
+  const branches = resolveBranches(context, fields);
+  if (out_proj) checkOutputs(context, branches);
   return {
+    input,
+    output,
     norm: resolveNorm(within(context, "norm"), fields.norm, context.norm),
     post_norm: resolveNorm(within(context, "post_norm"), fields.post_norm, null),
     in_scale,
     out_scale,
     residual: withDefaults("residual", fields.residual ?? {}),
     combine,
-    branches: resolveBranches(context, fields),
+    out_proj,
+    branches,
   };
+}
+
+/** Complains of a residual that has nowhere to go, or that is not as wide as the stream. */
+function checkFlow(
+  context: Context,
+  { residual, mixer, ffn }: BlockFields,
+  input: ResolvedLayer["input"],
+  output: ResolvedLayer["output"],
+): void {
+  if (output === "side" && residual !== undefined) {
+    complain(context, "residual", "what goes to the side is added to nothing", "leave residual out");
+  }
+  if (input !== "stream_and_embedding") return;
+  if (residual?.source === "normed") {
+    const message = "a residual from the norm of stream_and_embedding is twice as wide as the stream";
+    complain(within(context, "residual"), "source", message);
+  }
+  const narrow = mixer?.type === "s4d" ? mixer.type : ffn?.type === "moe" ? ffn.type : undefined;
+  if (narrow !== undefined) {
+    complain(context, "input", `${narrow} works on d_model channels, and stream_and_embedding has twice as many`);
+  }
 }
 
 /** Whether a block mixes positions. */
@@ -61,13 +94,18 @@ export function hasMixer(fields: BlockFields | undefined): boolean {
 
 function resolveBranches(context: Context, fields: BlockFields): ResolvedBranch[] {
   if (fields.parallel !== undefined) {
+    if (fields.adapter !== undefined) {
+      complain(context, "adapter", "an adapter belongs to one mixer or ffn, and this block has several");
+    }
     const parallel = within(context, "parallel");
     return fields.parallel.flatMap((branch, i) => resolveBranch(within(parallel, String(i)), branch, i));
   }
   const operator = resolveOperator(context, fields);
   if (operator === undefined) return [];
   const name = fields.mixer === undefined ? "ffn" : "mixer";
-  return [{ name, in_scale: 1, out_scale: 1, post_norm: null, operator }];
+  const adapter =
+    fields.adapter === undefined ? null : resolveAdapter(within(context, "adapter"), fields.adapter, operator);
+  return [{ name, in_scale: 1, out_scale: 1, post_norm: null, adapter, operator }];
 }
 
 function resolveBranch(context: Context, fields: BranchFields, index: number): ResolvedBranch[] {
@@ -75,10 +113,10 @@ function resolveBranch(context: Context, fields: BranchFields, index: number): R
   const operator = resolveOperator(context, fields);
   if (operator === undefined) return [];
   const post_norm = resolveNorm(within(context, "post_norm"), fields.post_norm, null);
-  return [{ name: `parallel.${index}`, in_scale, out_scale, post_norm, operator }];
+  return [{ name: `parallel.${index}`, in_scale, out_scale, post_norm, adapter: null, operator }];
 }
 
 function resolveOperator(context: Context, fields: BranchFields): MixerSpec | FfnSpec | undefined {
   if (fields.mixer !== undefined) return resolveMixer(within(context, "mixer"), fields.mixer);
-  return fields.ffn === undefined ? undefined : resolveFfn(fields.ffn);
+  return fields.ffn === undefined ? undefined : resolveFfn(within(context, "ffn"), fields.ffn);
 }

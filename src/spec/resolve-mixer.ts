@@ -1,4 +1,4 @@
-// Each mixer and ffn with its defaults, its derived sizes, and the checks that no schema can state.
+// Each mixer with its defaults, its derived sizes, and the checks that no schema can state.
 import {
   type Context,
   checkDivides,
@@ -10,27 +10,27 @@ import {
   withDefaults,
   within,
 } from "./context.ts";
-import { innerEps, resolveHeadNorm, resolveInnerNorm, resolveRope } from "./resolve-norm.ts";
+import { resolveAttention, resolveLatentAttention, sharedWidth } from "./resolve-attention.ts";
+import { innerEps, resolveHeadNorm, resolveInnerNorm } from "./resolve-norm.ts";
+import { resolveRope } from "./resolve-rope.ts";
 import type {
-  AttentionFields,
-  FfnFields,
   GatedDeltaFields,
   LinearAttentionFields,
   Mamba2Fields,
   MambaFields,
   MixerFields,
+  RgLruFields,
   RnnFields,
   S4DFields,
 } from "./types.generated.ts";
 import type {
-  AttentionSpec,
-  FfnSpec,
   GatedDeltaSpec,
   GatedNormSpec,
   LinearAttentionSpec,
   Mamba2Spec,
   MambaSpec,
   MixerSpec,
+  RgLruSpec,
   RnnSpec,
   S4dSpec,
 } from "./types.ts";
@@ -44,6 +44,10 @@ const MIXERS: {
   gated_delta: resolveGatedDelta,
   linear_attention: resolveLinearAttention,
   attention: resolveAttention,
+  latent_attention: resolveLatentAttention,
+  short_conv: (_, fields) => withDefaults("short_conv", fields),
+  rg_lru: resolveRgLru,
+  wkv: (context, fields) => ({ ...withDefaults("wkv", fields), d_inner: fields.d_inner ?? context.d_model }),
   s4d: resolveS4d,
   rnn: resolveRnn,
 };
@@ -56,13 +60,11 @@ export function resolveMixer<T extends MixerFields["type"]>(
   return MIXERS[fields.type](context, fields);
 }
 
-/** An ffn whose fields the schema has accepted. */
-export function resolveFfn(fields: FfnFields): FfnSpec {
-  return withDefaults("mlp", fields);
-}
-
 function resolveMamba(context: Context, fields: MambaFields): MambaSpec {
-  const { d_state, d_conv, conv_bias, bias, dt_min, dt_max, dt_init_floor, ...given } = withDefaults("mamba", fields);
+  const { d_state, d_conv, conv_bias, n_heads, bias, dt_min, dt_max, dt_init_floor, ...given } = withDefaults(
+    "mamba",
+    fields,
+  );
   if (given.expand !== undefined && given.d_inner !== undefined) {
     complain(context, "d_inner", "d_inner and expand both give the inner width", "keep one of them");
   }
@@ -70,6 +72,7 @@ function resolveMamba(context: Context, fields: MambaFields): MambaSpec {
   const dt_rank = typeof given.dt_rank === "number" ? given.dt_rank : Math.ceil(context.d_model / 16);
   const inner_norm = resolveInnerNorm(within(context, "inner_norm"), given.inner_norm ?? false);
   checkOrder(context, "dt_min", dt_min, "dt_max", dt_max);
+  checkDivides(context, "n_heads", n_heads, "d_inner", d_inner);
   return {
     type: "mamba",
     d_inner,
@@ -77,7 +80,9 @@ function resolveMamba(context: Context, fields: MambaFields): MambaSpec {
     d_conv,
     dt_rank,
     conv_bias,
+    n_heads,
     bias,
+    output_bias: given.output_bias ?? bias,
     inner_norm,
     dt_min,
     dt_max,
@@ -130,6 +135,8 @@ function resolveMamba2(context: Context, fields: Mamba2Fields): Mamba2Spec {
     d_conv,
     conv_bias,
     bias,
+    output_bias: given.output_bias ?? bias,
+    in_proj_scale: withDefaults("in_proj_scale", given.in_proj_scale ?? {}),
     gated_norm,
     dt_limit,
     dt_min,
@@ -152,14 +159,22 @@ function resolveGatedNorm(
 }
 
 function resolveGatedDelta(context: Context, fields: GatedDeltaFields): GatedDeltaSpec {
-  const { n_key_heads, value_head_dim, output_norm, A_init_range, ...given } = withDefaults("gated_delta", fields);
+  const { n_key_heads, value_head_dim, output_norm, A_init_range, decay_rank, gate_rank, ...given } = withDefaults(
+    "gated_delta",
+    fields,
+  );
   const keyHeads = n_key_heads ?? given.n_heads;
   checkDivides(context, "n_key_heads", keyHeads, "n_heads", given.n_heads);
   checkOrder(context, "dt_min", given.dt_min, "dt_max", given.dt_max);
   const range = pairOf(A_init_range);
   checkRange(context, "A_init_range", range);
+  if (gate_rank !== undefined && given.output_gate === "none") {
+    complain(context, "gate_rank", "gate_rank is of the output gate, and there is none");
+  }
   return {
     ...given,
+    decay_rank: decay_rank ?? null,
+    gate_rank: gate_rank ?? null,
     n_key_heads: keyHeads,
     value_head_dim: value_head_dim ?? given.key_head_dim,
     output_norm: resolveInnerNorm(within(context, "output_norm"), output_norm ?? true),
@@ -208,40 +223,6 @@ function logDecay(context: Context, decay: string | readonly number[], heads: nu
   return decay.map(Math.log);
 }
 
-function resolveAttention(context: Context, fields: AttentionFields): AttentionSpec {
-  const { n_heads, sink, qkv_bias, output_bias, output_gate, ...given } = withDefaults("attention", fields);
-  const n_kv_heads = given.n_kv_heads ?? n_heads;
-  checkDivides(context, "n_kv_heads", n_kv_heads, "n_heads", n_heads);
-  const head_dim = given.head_dim ?? sharedWidth(context, n_heads, "head_dim");
-  return {
-    type: "attention",
-    n_heads,
-    n_kv_heads,
-    head_dim,
-    value_head_dim: given.value_head_dim ?? head_dim,
-    rope: resolveRope(within(context, "rope"), given.rope ?? false, head_dim),
-    window: given.window ?? null,
-    softcap: given.softcap ?? null,
-    qk_norm: resolveHeadNorm(within(context, "qk_norm"), given.qk_norm ?? false),
-    sink,
-    scale: given.scale ?? 1 / Math.sqrt(head_dim),
-    qkv_bias,
-    output_bias,
-    output_gate,
-  };
-}
-
-/** d_model / n_heads, where the width of a head is left out. */
-function sharedWidth(context: Context, n_heads: number, field: string): number {
-  if (context.d_model % n_heads !== 0) {
-    const hint = `give ${field}, or change n_heads${nearestOf(divisorHint(n_heads, context.d_model))}`;
-    complain(context, "n_heads", `n_heads ${n_heads} does not divide d_model ${context.d_model}`, hint);
-  }
-  return Math.floor(context.d_model / n_heads);
-}
-
-const nearestOf = (hint: string | undefined): string => (hint === undefined ? "" : ` (${hint})`);
-
 function resolveS4d(context: Context, fields: S4DFields): S4dSpec {
   const spec = withDefaults("s4d", fields);
   checkOrder(context, "dt_min", spec.dt_min, "dt_max", spec.dt_max);
@@ -259,4 +240,11 @@ function resolveS4d(context: Context, fields: S4DFields): S4dSpec {
 function resolveRnn(context: Context, fields: RnnFields): RnnSpec {
   const { d_hidden, ...given } = withDefaults("rnn", fields);
   return { ...given, d_hidden: d_hidden ?? context.d_model };
+}
+
+function resolveRgLru(context: Context, fields: RgLruFields): RgLruSpec {
+  const { d_inner, ...given } = withDefaults("rg_lru", fields);
+  const width = d_inner ?? context.d_model;
+  checkDivides(context, "n_heads", given.n_heads, d_inner === undefined ? "d_model" : "d_inner", width);
+  return { ...given, d_inner: width };
 }

@@ -1,9 +1,9 @@
 // From checked data to an ArchitectureSpec: every block with its defaults, every layer of the pattern, overrides
 // applied. All errors are collected; a block is looked into even where the pattern around it is wrong.
 
-import { type Context, withDefaults, within } from "./context.ts";
+import { type Context, complain, withDefaults, within } from "./context.ts";
 import { type Diagnostic, diagnosticAt } from "./diagnostic.ts";
-import { checkBlockNames, expandLayers, type PlacedLayer } from "./layers.ts";
+import { checkBlockNames, checkSharedKeys, checkSide, expandLayers, type PlacedLayer } from "./layers.ts";
 import {
   childOf,
   entryOf,
@@ -111,20 +111,30 @@ class Resolver {
   #spec(data: ArchitectureFile): ArchitectureSpec | undefined {
     const context = this.#context(data);
     const final_norm = this.#norm(context, data, "final_norm", context.norm);
+    const embeddingNorm = this.#sound("embedding")
+      ? resolveNorm(within(context, "embedding", "norm"), data.embedding?.norm, null)
+      : null;
+    if (data.positions !== undefined && (data.embedding?.prefix_tokens ?? 0) > 0 && this.#sound("positions")) {
+      complain(
+        within(context, "embedding"),
+        "prefix_tokens",
+        "prefix_tokens have no place in a table of learned positions",
+      );
+    }
     const layers = this.#layers(context);
     const { name, vocab_size, d_model } = data;
     const broken = this.#diagnostics.some((diagnostic) => diagnostic.severity === "error");
     if (broken || layers === undefined || name === undefined || d_model === undefined || vocab_size === undefined) {
       return undefined;
     }
-    const { scale } = withDefaults("embedding", data.embedding ?? {});
+    const { scale, prefix_tokens } = withDefaults("embedding", data.embedding ?? {});
     const head = withDefaults("head", data.head ?? {});
     return {
       name,
       description: data.description ?? "",
       d_model,
       vocab_size,
-      embedding: { scale: typeof scale === "number" ? scale : Math.sqrt(d_model) },
+      embedding: { scale: typeof scale === "number" ? scale : Math.sqrt(d_model), norm: embeddingNorm, prefix_tokens },
       positions: data.positions === undefined ? null : withDefaults("positions", data.positions),
       layers,
       final_norm,
@@ -156,7 +166,10 @@ class Resolver {
       const resolved = this.#layer(at, index, layer, definitions, overrides.get(index));
       if (resolved !== undefined) layers.push(resolved);
     }
-    return layers.length === placed.length ? layers : undefined;
+    if (layers.length !== placed.length) return undefined;
+    checkSide(layers, placed, (complaint) => this.#complain(complaint));
+    checkSharedKeys(layers, placed, (complaint) => this.#complain(complaint));
+    return layers;
   }
 
   /** A block of the file; resolved once by itself, so that its errors are reported whether or not it is used. */
@@ -225,19 +238,21 @@ class Resolver {
         return undefined;
       if (member.fields.shared === true) return refuse(`the shared block "${name}" cannot be part of a parallel group`);
       if (member.fields.parallel !== undefined) return refuse(`block "${name}" is parallel already`);
-      for (const field of ["norm", "residual"] as const) {
+      if (member.fields.adapter !== undefined)
+        return refuse(`block "${name}" has an adapter and cannot be part of a group`);
+      for (const field of ["norm", "residual", "input", "output"] as const) {
         if (JSON.stringify(member.resolved[field]) === JSON.stringify(first.resolved[field])) continue;
         const message = `"${layer.names[0]}" and "${name}" differ in ${field}, which parallel blocks have in common`;
         return refuse(message, "give both the same, or write a block with `parallel`");
       }
       const entries = new Map(member.node.entries);
-      for (const field of ["norm", "residual", "shared", "description"]) entries.delete(field);
+      for (const field of ["norm", "residual", "input", "output", "shared", "description"]) entries.delete(field);
       branches.push({ ...member.node, entries });
     }
     const key = layer.span;
     const entries = new Map<string, LocatedEntry>();
     entries.set("parallel", { key, node: { kind: "list", items: branches, span: layer.span } });
-    for (const field of ["norm", "residual"]) {
+    for (const field of ["norm", "residual", "input", "output"]) {
       const entry = entryOf(first?.node, field);
       if (entry !== undefined) entries.set(field, entry);
     }

@@ -1,5 +1,52 @@
 // The angles of rotary positions: how far each pair of channels turns per position, for every way of stretching them.
-import type { RopeScalingSpec, RopeSpec } from "./types.ts";
+
+/** Rotary positions (Su et al. 2021), half-split pairs (j, j + rotary_dim / 2). `ropeFrequencies` gives the angles. */
+export interface RopeSpec {
+  readonly theta: number;
+  /** Rotates the first rotary_dim channels of each head; even. */
+  readonly rotary_dim: number;
+  readonly scaling: RopeScalingSpec | null;
+}
+
+export type RopeScalingSpec =
+  | { readonly type: "linear"; readonly factor: number }
+  | { readonly type: "ntk"; readonly factor: number }
+  | {
+      readonly type: "dynamic";
+      readonly factor: number;
+      readonly original_max_length: number;
+      /** Sequence length that the frequencies are for. */
+      readonly length: number;
+    }
+  | {
+      readonly type: "yarn";
+      readonly factor: number;
+      readonly original_max_length: number;
+      readonly beta_fast: number;
+      readonly beta_slow: number;
+      readonly attention_factor: number;
+      /** The ramp starts and ends at whole pairs. */
+      readonly truncate: boolean;
+    }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly original_max_length: number;
+      readonly low_freq_factor: number;
+      readonly high_freq_factor: number;
+    }
+  | {
+      readonly type: "longrope";
+      /** One divisor per rotated pair (length rotary_dim / 2): those for the length that the model is to read. */
+      readonly factors: readonly number[];
+      readonly attention_factor: number;
+    }
+  | {
+      readonly type: "proportional";
+      readonly factor: number;
+      /** Pairs that turn, of rotary_dim / 2. */
+      readonly pairs: number;
+    };
 
 export interface RopeFrequencies {
   /** Radians per position for each rotated pair, fastest first; length rotary_dim / 2. */
@@ -20,6 +67,15 @@ export function ropeFrequencies(rope: RopeSpec): RopeFrequencies {
       const stretched = theta * scaling.factor ** (rotary_dim / (rotary_dim - 2));
       return { frequencies: powers(stretched, rotary_dim), attentionScaling: 1 };
     }
+    case "dynamic": {
+      // With the length of the sequence in the place of a factor fixed beforehand; 1 up to the length trained on.
+      const { factor, original_max_length, length } = scaling;
+      const longer = Math.max(1, (factor * length) / original_max_length - (factor - 1));
+      return {
+        frequencies: powers(theta * longer ** (rotary_dim / (rotary_dim - 2)), rotary_dim),
+        attentionScaling: 1,
+      };
+    }
     case "yarn":
       return { frequencies: yarn(plain, rope, scaling), attentionScaling: scaling.attention_factor };
     case "llama3":
@@ -28,6 +84,11 @@ export function ropeFrequencies(rope: RopeSpec): RopeFrequencies {
       return {
         frequencies: plain.map((f, j) => f / (scaling.factors[j] ?? 1)),
         attentionScaling: scaling.attention_factor,
+      };
+    case "proportional":
+      return {
+        frequencies: plain.map((f, j) => (j < scaling.pairs ? f / scaling.factor : 0)),
+        attentionScaling: 1,
       };
   }
 }
@@ -42,8 +103,9 @@ function yarn(plain: Float64Array, rope: RopeSpec, scaling: RopeScalingSpec & { 
   /** The pair, as a real number, that turns `rotations` times over the original length. */
   const pairOfRotations = (rotations: number): number =>
     (rotary_dim * Math.log(scaling.original_max_length / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
-  const low = Math.max(0, Math.floor(pairOfRotations(scaling.beta_fast)));
-  const high = Math.min(rotary_dim - 1, Math.ceil(pairOfRotations(scaling.beta_slow)));
+  const [first, last] = [pairOfRotations(scaling.beta_fast), pairOfRotations(scaling.beta_slow)];
+  const low = Math.max(0, scaling.truncate ? Math.floor(first) : first);
+  const high = Math.min(rotary_dim - 1, scaling.truncate ? Math.ceil(last) : last);
   const width = high === low ? 0.001 : high - low;
   return plain.map((f, j) => {
     const interpolated = Math.min(1, Math.max(0, (j - low) / width));

@@ -200,6 +200,19 @@ export const schema = {
           pattern: "^(sqrt_d_model)$",
           default: 1,
         },
+        norm: {
+          description:
+            "Norm of what enters the first layer (RWKV-4); fields left out come from the model's `norm`. Default: false.",
+          $ref: "#/definitions/norm",
+        },
+        prefix_tokens: {
+          description:
+            "Learned vectors that stand before every sequence as if they were tokens (the meta tokens of Hymba). Positions count them; logits do not show them.",
+          type: "integer",
+          minimum: 0,
+          maximum: 65536,
+          default: 0,
+        },
       },
     },
     positions: {
@@ -303,6 +316,35 @@ export const schema = {
         },
       },
     },
+    adapter: {
+      title: "AdapterFields",
+      description:
+        "Low-rank additions to projections, W x + B A x (Hu et al. 2021). Their weights belong to the layer: each use of a shared block has its own (Zamba2).",
+      type: "object",
+      additionalProperties: false,
+      required: ["rank", "projections"],
+      properties: {
+        rank: {
+          description: "Rows of A.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        projections: {
+          description:
+            "Names of projections of the mixer or ffn, such as q_proj. Those in an inner list read the same A.",
+          type: "array",
+          minItems: 1,
+          items: {
+            type: ["string", "array"],
+            minItems: 1,
+            items: {
+              type: "string",
+            },
+          },
+        },
+      },
+    },
     residual: {
       title: "ResidualFields",
       description: "What the block's result is added to.",
@@ -325,13 +367,27 @@ export const schema = {
     block: {
       title: "BlockFields",
       description:
-        "One residual branch: x + out_scale · post_norm(f(in_scale · norm(x))), where f is exactly one of mixer, ffn and parallel.",
+        "One residual branch: x + out_scale · post_norm(f(in_scale · norm(input))), where f is exactly one of mixer, ffn and parallel.",
       type: "object",
       additionalProperties: false,
       properties: {
         description: {
           description: "What it is, for the reader.",
           type: "string",
+        },
+        input: {
+          description:
+            "What f reads. stream: x. side: the side value, which an earlier block with `output: side` has made. stream_plus_side: their sum. stream_and_embedding: x and what entered the first layer, side by side in 2 · d_model channels (Zamba).",
+          type: "string",
+          enum: ["stream", "side", "stream_plus_side", "stream_and_embedding"],
+          default: "stream",
+        },
+        output: {
+          description:
+            "Where the result goes. stream: it is added to x. side: it becomes the side value and x stays as it is; blocks that say so read it (Zamba).",
+          type: "string",
+          enum: ["stream", "side"],
+          default: "stream",
         },
         mixer: {
           $ref: "#/definitions/mixer",
@@ -354,10 +410,19 @@ export const schema = {
           enum: ["sum", "mean"],
           default: "sum",
         },
+        out_proj: {
+          description:
+            "One projection to d_model after the results of parallel branches are combined, in place of one in each branch (Hymba). Their widths must be equal.",
+          type: "boolean",
+          default: false,
+        },
         shared: {
           description: "All uses of this block have the same weights (Zamba). States are never shared.",
           type: "boolean",
           default: false,
+        },
+        adapter: {
+          $ref: "#/definitions/adapter",
         },
         norm: {
           description: "Norm before f; fields left out come from the model's `norm`. false: none.",
@@ -487,6 +552,18 @@ export const schema = {
           $ref: "#/definitions/attention",
         },
         {
+          $ref: "#/definitions/latent_attention",
+        },
+        {
+          $ref: "#/definitions/short_conv",
+        },
+        {
+          $ref: "#/definitions/rg_lru",
+        },
+        {
+          $ref: "#/definitions/wkv",
+        },
+        {
           $ref: "#/definitions/s4d",
         },
         {
@@ -505,6 +582,12 @@ export const schema = {
       oneOf: [
         {
           $ref: "#/definitions/mlp",
+        },
+        {
+          $ref: "#/definitions/moe",
+        },
+        {
+          $ref: "#/definitions/linear",
         },
       ],
     },
@@ -555,6 +638,14 @@ export const schema = {
           maximum: 1048576,
           default: "auto",
         },
+        n_heads: {
+          description:
+            "Channels are cut into this many equal groups, whose step sizes, B and C come from projections of their own (Zamba); divides d_inner.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+          default: 1,
+        },
         conv_bias: {
           description: "Bias of the convolution.",
           type: "boolean",
@@ -564,6 +655,10 @@ export const schema = {
           description: "Biases of the input and output projections.",
           type: "boolean",
           default: false,
+        },
+        output_bias: {
+          description: "Bias of the output projection. Default: as `bias`.",
+          type: "boolean",
         },
         inner_norm: {
           description:
@@ -653,6 +748,13 @@ export const schema = {
           type: "boolean",
           default: false,
         },
+        output_bias: {
+          description: "Bias of the output projection. Default: as `bias`.",
+          type: "boolean",
+        },
+        in_proj_scale: {
+          $ref: "#/definitions/in_proj_scale",
+        },
         gated_norm: {
           description:
             "Norm of the output and its order with the gate. Default: true. false: y · silu(z) only (Falcon-H1).",
@@ -706,10 +808,43 @@ export const schema = {
         },
       },
     },
+    in_proj_scale: {
+      title: "InProjScaleFields",
+      description: "Factors on what the input projection gives, part by part (the muP multipliers of Falcon-H1).",
+      type: "object",
+      additionalProperties: false,
+      properties: {
+        z: {
+          description: "On the gate.",
+          type: "number",
+          default: 1,
+        },
+        x: {
+          description: "On the channels.",
+          type: "number",
+          default: 1,
+        },
+        B: {
+          description: "On B.",
+          type: "number",
+          default: 1,
+        },
+        C: {
+          description: "On C.",
+          type: "number",
+          default: 1,
+        },
+        dt: {
+          description: "On the step sizes, before their bias.",
+          type: "number",
+          default: 1,
+        },
+      },
+    },
     gated_delta: {
       title: "GatedDeltaFields",
       description:
-        "Gated DeltaNet: a linear-attention state with decay and the delta rule (Yang et al. 2024; Qwen3-Next, OLMo-Hybrid).",
+        "Gated DeltaNet: a linear-attention state with decay and the delta rule (Yang et al. 2024; Qwen3-Next, OLMo-Hybrid), and with a decay per channel Kimi Delta Attention (Kimi Team 2025).",
       type: "object",
       additionalProperties: false,
       required: ["type", "n_heads", "key_head_dim"],
@@ -766,6 +901,26 @@ export const schema = {
             "The write strength is 2 · sigmoid(b) instead of sigmoid(b), so that the state's transition can have negative eigenvalues.",
           type: "boolean",
           default: false,
+        },
+        decay: {
+          description:
+            "head: the whole state of a head decays by one factor. channel: each key channel has a decay of its own (Kimi Delta Attention).",
+          type: "string",
+          enum: ["head", "channel"],
+          default: "head",
+        },
+        decay_rank: {
+          description:
+            "The decay is computed from the input by two matrices with this many channels between them. Left out: by one matrix.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        gate_rank: {
+          description: "The same for the output gate.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
         },
         qk_eps: {
           description: "Queries and keys are divided by sqrt(sum of squares + qk_eps) per head.",
@@ -958,6 +1113,12 @@ export const schema = {
           description: "RMS norms of queries and keys before rope. Default: false.",
           $ref: "#/definitions/head_norm",
         },
+        share_kv: {
+          description:
+            "Keys, values and their cache are those of the nearest attention before (Hymba), which must have the same heads of keys and the same window.",
+          type: "boolean",
+          default: false,
+        },
         sink: {
           description: "One learned logit per head in the softmax's denominator, so that a head may attend to nothing.",
           type: "boolean",
@@ -982,6 +1143,201 @@ export const schema = {
           type: "string",
           enum: ["none", "sigmoid"],
           default: "none",
+        },
+      },
+    },
+    latent_attention: {
+      title: "LatentAttentionFields",
+      description:
+        "Multi-head latent attention: keys and values of all heads are made from one narrow vector per token, which is all that a cache keeps (DeepSeek-V2 2024; Kimi Linear).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "n_heads", "head_dim", "kv_rank", "rope_head_dim"],
+      properties: {
+        type: {
+          description: "Multi-head latent attention.",
+          type: "string",
+          const: "latent_attention",
+        },
+        n_heads: {
+          description: "Number of heads.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        kv_rank: {
+          description: "Channels of the vector that keys and values are made from.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        q_rank: {
+          description:
+            "Queries are made by two matrices with this many channels, and a norm, between them. Left out: by one matrix.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        head_dim: {
+          description: "Channels of queries and keys per head that each head has for itself.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        rope_head_dim: {
+          description:
+            "Further channels of queries per head, whose keys all heads have in common; rope turns these alone.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        value_head_dim: {
+          description: "Channels of values per head. Default: head_dim.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        rope: {
+          description: "Rotary positions of the rope_head_dim channels. Default: false.",
+          $ref: "#/definitions/rope",
+        },
+        window: {
+          description: "Number of keys each query sees, itself included. Left out: all before it.",
+          type: "integer",
+          minimum: 1,
+          maximum: 16777216,
+        },
+        softcap: {
+          description: "Scores become cap · tanh(score / cap). Left out: unchanged.",
+          type: "number",
+          exclusiveMinimum: 0,
+        },
+        latent_norm: {
+          description: "RMS norms of the narrow vectors. Default: true.",
+          $ref: "#/definitions/inner_norm",
+        },
+        scale: {
+          description: "Multiplies q · k. Default: 1 / sqrt(head_dim + rope_head_dim).",
+          type: "number",
+        },
+        bias: {
+          description: "Biases of the projections from the input to the narrow vectors and the common key.",
+          type: "boolean",
+          default: false,
+        },
+        output_bias: {
+          description: "Bias of the output projection.",
+          type: "boolean",
+          default: false,
+        },
+      },
+    },
+    short_conv: {
+      title: "ShortConvFields",
+      description:
+        "A gated short convolution: out(C · conv(B · x)), where B, C and x are projections of the input (LFM2).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type"],
+      properties: {
+        type: {
+          description: "Gated short convolution.",
+          type: "string",
+          const: "short_conv",
+        },
+        d_conv: {
+          description: "Kernel size of the causal depthwise convolution; 1 looks at the current token only.",
+          type: "integer",
+          minimum: 1,
+          maximum: 256,
+          default: 3,
+        },
+        conv_bias: {
+          description: "Bias of the convolution.",
+          type: "boolean",
+          default: false,
+        },
+        bias: {
+          description: "Biases of the input and output projections.",
+          type: "boolean",
+          default: false,
+        },
+      },
+    },
+    rg_lru: {
+      title: "RgLruFields",
+      description:
+        "The recurrent block of Griffin: causal convolution, then a real-gated linear recurrent unit, and beside them a gate (De et al. 2024; RecurrentGemma).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "n_heads"],
+      properties: {
+        type: {
+          description: "Real-gated linear recurrent unit.",
+          type: "string",
+          const: "rg_lru",
+        },
+        n_heads: {
+          description: "Blocks of channels whose gates read their own block only; divides d_inner.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        d_inner: {
+          description: "Inner width. Default: d_model.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        d_conv: {
+          description: "Kernel size of the causal depthwise convolution; 1 looks at the current token only.",
+          type: "integer",
+          minimum: 1,
+          maximum: 256,
+          default: 4,
+        },
+        conv_bias: {
+          description: "Bias of the convolution.",
+          type: "boolean",
+          default: true,
+        },
+        bias: {
+          description: "Biases of the input and output projections.",
+          type: "boolean",
+          default: true,
+        },
+        activation: {
+          description: "Applied to the gate.",
+          type: "string",
+          enum: ["gelu_tanh", "gelu", "silu"],
+          default: "gelu_tanh",
+        },
+      },
+    },
+    wkv: {
+      title: "WkvFields",
+      description:
+        "The time mixing of RWKV-4: per channel a mean of all values so far, whose weights are the exponentials of keys and fade with age (Peng et al. 2023).",
+      type: "object",
+      additionalProperties: false,
+      required: ["type"],
+      properties: {
+        type: {
+          description: "RWKV-4 time mixing.",
+          type: "string",
+          const: "wkv",
+        },
+        d_inner: {
+          description: "Width of keys, values and their gate. Default: d_model.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        token_shift: {
+          description:
+            "Each projection of the input reads μ · x + (1 - μ) · (x of the token before), with a learned μ per channel of its own.",
+          type: "boolean",
+          default: true,
         },
       },
     },
@@ -1115,6 +1471,196 @@ export const schema = {
           type: "boolean",
           default: false,
         },
+        gate_scale: {
+          description: "Multiplies gate x before the activation (Falcon-H1).",
+          type: "number",
+          default: 1,
+        },
+        token_shift: {
+          description:
+            "Each projection of the input reads μ · x + (1 - μ) · (x of the token before), with a learned μ per channel of its own (RWKV).",
+          type: "boolean",
+          default: false,
+        },
+        output_gate: {
+          description: "sigmoid: the result is multiplied by sigmoid of a projection of the input (RWKV).",
+          type: "string",
+          enum: ["none", "sigmoid"],
+          default: "none",
+        },
+      },
+    },
+    linear: {
+      title: "LinearFields",
+      description: "One projection: W x + bias.",
+      type: "object",
+      additionalProperties: false,
+      required: ["type"],
+      properties: {
+        type: {
+          description: "A linear layer.",
+          type: "string",
+          const: "linear",
+        },
+        bias: {
+          description: "Adds a learned bias.",
+          type: "boolean",
+          default: false,
+        },
+      },
+    },
+    moe: {
+      title: "MoeFields",
+      description:
+        "Mixture of experts: a router chooses top_k of n_experts networks for each token and adds up their results, weighted (Shazeer et al. 2017). Only those are computed.",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "n_experts", "top_k", "d_ff"],
+      properties: {
+        type: {
+          description: "Mixture of experts.",
+          type: "string",
+          const: "moe",
+        },
+        n_experts: {
+          description: "Networks to choose from.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        top_k: {
+          description: "Networks that a token is sent to.",
+          type: "integer",
+          minimum: 1,
+          maximum: 1024,
+        },
+        d_ff: {
+          description: "Hidden width of each expert.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        activation: {
+          description: "Of the experts, as in mlp.",
+          type: "string",
+          enum: ["silu", "gelu", "gelu_tanh", "relu", "relu2"],
+          default: "silu",
+        },
+        gated: {
+          description: "Experts have a second projection, through the activation, which multiplies the first (SwiGLU).",
+          type: "boolean",
+          default: true,
+        },
+        latent: {
+          description:
+            "Width that experts read and write: projections shared by all of them lead there and back (Nemotron-3). The router and the shared expert stay at d_model. Left out: d_model, without projections.",
+          type: "integer",
+          minimum: 1,
+          maximum: 1048576,
+        },
+        router: {
+          $ref: "#/definitions/router",
+        },
+        shared: {
+          $ref: "#/definitions/shared_expert",
+        },
+      },
+    },
+    router: {
+      title: "RouterFields",
+      description: "How experts are chosen and weighed, from logits W x with W [n_experts, d_model].",
+      type: "object",
+      additionalProperties: false,
+      properties: {
+        score: {
+          description: "What logits become: softmax over all experts, or a sigmoid for each (DeepSeek-V3).",
+          type: "string",
+          enum: ["softmax", "sigmoid"],
+          default: "softmax",
+        },
+        normalize: {
+          description:
+            "Divide the scores of the chosen experts by their sum + normalize_eps. With softmax this is the softmax of the chosen logits (Mixtral).",
+          type: "boolean",
+          default: true,
+        },
+        normalize_eps: {
+          description: "Added to the sum.",
+          type: "number",
+          minimum: 0,
+          default: 0,
+        },
+        scale: {
+          description: "Multiplies the weights last.",
+          type: "number",
+          exclusiveMinimum: 0,
+          default: 1,
+        },
+        selection_bias: {
+          description:
+            "Choose by score + bias, a number for each expert that weights do not see and that training moves towards equal load (DeepSeek-V3).",
+          type: "boolean",
+          default: false,
+        },
+        n_groups: {
+          description:
+            "Groups of neighbouring experts; only those of the best top_groups may be chosen. A group is as good as its two best experts together (DeepSeek-V3).",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+          default: 1,
+        },
+        top_groups: {
+          description: "Groups that experts may be chosen from. Default: n_groups.",
+          type: "integer",
+          minimum: 1,
+          maximum: 65536,
+        },
+        balance_loss: {
+          description:
+            "Training adds so much of n_experts · Σ (share of choices · mean score), which is 1 where all experts are used alike (Fedus et al. 2021). Default: 0.01; 0 with selection_bias.",
+          type: "number",
+          minimum: 0,
+        },
+        z_loss: {
+          description: "Training adds so much of the mean of log²(Σ exp(logits)) (Zoph et al. 2022).",
+          type: "number",
+          minimum: 0,
+          default: 0,
+        },
+        bias_rate: {
+          description:
+            "A training step moves the bias of an expert by so much, up where it is chosen less than the mean, else down (Wang et al. 2024). With selection_bias.",
+          type: "number",
+          minimum: 0,
+          default: 0.001,
+        },
+      },
+    },
+    shared_expert: {
+      title: "SharedExpertFields",
+      description: "A network that every token goes through besides; activation and gate are those of the experts.",
+      type: "object",
+      additionalProperties: false,
+      required: ["d_ff"],
+      properties: {
+        d_ff: {
+          description: "Hidden width; several shared experts are one of their summed width.",
+          type: "integer",
+          minimum: 1,
+          maximum: 4194304,
+        },
+        bias: {
+          description: "Biases of its projections.",
+          type: "boolean",
+          default: false,
+        },
+        gate: {
+          description: "sigmoid: its result is multiplied by sigmoid(w · x), one number for each token (Qwen).",
+          type: "string",
+          enum: ["none", "sigmoid"],
+          default: "none",
+        },
       },
     },
     rope: {
@@ -1159,6 +1705,9 @@ export const schema = {
           $ref: "#/definitions/rope_ntk",
         },
         {
+          $ref: "#/definitions/rope_dynamic",
+        },
+        {
           $ref: "#/definitions/rope_yarn",
         },
         {
@@ -1166,6 +1715,9 @@ export const schema = {
         },
         {
           $ref: "#/definitions/rope_longrope",
+        },
+        {
+          $ref: "#/definitions/rope_proportional",
         },
       ],
     },
@@ -1203,6 +1755,37 @@ export const schema = {
         factor: {
           description: "How many times longer.",
           type: "number",
+          minimum: 1,
+        },
+      },
+    },
+    rope_dynamic: {
+      title: "RopeDynamicFields",
+      description:
+        "Dynamic NTK: NTK-aware scaling by factor · length / original_max_length - (factor - 1), none up to original_max_length.",
+      type: "object",
+      additionalProperties: false,
+      required: ["type", "factor", "original_max_length"],
+      properties: {
+        type: {
+          description: "Dynamic NTK scaling.",
+          type: "string",
+          const: "dynamic",
+        },
+        factor: {
+          description: "How many times longer.",
+          type: "number",
+          minimum: 1,
+        },
+        original_max_length: {
+          description: "Sequence length trained on.",
+          type: "integer",
+          minimum: 1,
+        },
+        length: {
+          description:
+            "Sequence length that the model is to read. One scaling serves all positions, so that a cache stays valid. Default: original_max_length.",
+          type: "integer",
           minimum: 1,
         },
       },
@@ -1245,6 +1828,11 @@ export const schema = {
           description: "Multiplies cosines and sines. Default: 0.1 · ln(factor) + 1.",
           type: "number",
           exclusiveMinimum: 0,
+        },
+        truncate: {
+          description: "The ramp starts and ends at whole pairs.",
+          type: "boolean",
+          default: true,
         },
       },
     },
@@ -1306,10 +1894,51 @@ export const schema = {
             exclusiveMinimum: 0,
           },
         },
+        long_factors: {
+          description: "The divisors where length is more than original_max_length.",
+          type: "array",
+          minItems: 1,
+          maxItems: 32768,
+          items: {
+            type: "number",
+            exclusiveMinimum: 0,
+          },
+        },
+        original_max_length: {
+          description: "Sequence length up to which factors are used; needed with long_factors.",
+          type: "integer",
+          minimum: 1,
+        },
+        length: {
+          description: "Sequence length that the model is to read. Default: original_max_length.",
+          type: "integer",
+          minimum: 1,
+        },
         attention_factor: {
           description: "Multiplies cosines and sines.",
           type: "number",
           exclusiveMinimum: 0,
+          default: 1,
+        },
+      },
+    },
+    rope_proportional: {
+      title: "RopeProportionalFields",
+      description:
+        "Pairs span the whole head, channel j with channel j + d / 2, and of the d / 2 frequencies theta^(-2j / d) / factor only the first floor(fraction · d / 2) turn; the other pairs stand still.",
+      type: "object",
+      additionalProperties: false,
+      required: ["type"],
+      properties: {
+        type: {
+          description: "Rotation of a proportion of the pairs.",
+          type: "string",
+          const: "proportional",
+        },
+        factor: {
+          description: "How many times longer.",
+          type: "number",
+          minimum: 1,
           default: 1,
         },
       },

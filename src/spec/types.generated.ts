@@ -33,6 +33,10 @@ export type MixerFields =
   | GatedDeltaFields
   | LinearAttentionFields
   | AttentionFields
+  | LatentAttentionFields
+  | ShortConvFields
+  | RgLruFields
+  | WkvFields
   | S4DFields
   | RnnFields;
 /**
@@ -91,9 +95,11 @@ export type RopeFields =
 export type RopeScalingFields =
   | RopeLinearFields
   | RopeNtkFields
+  | RopeDynamicFields
   | RopeYarnFields
   | RopeLlama3Fields
-  | RopeLongropeFields;
+  | RopeLongropeFields
+  | RopeProportionalFields;
 /**
  * An RMS norm of a multi-head tensor. true: with its defaults; false: none.
  */
@@ -116,7 +122,7 @@ export type HeadNormFields =
 /**
  * Transforms each position alone. `type` chooses how.
  */
-export type FfnFields = MlpFields;
+export type FfnFields = MlpFields | MoeFields | LinearFields;
 /**
  * @minItems 1
  */
@@ -187,6 +193,11 @@ export interface EmbeddingFields {
    * Multiplies the embeddings: a number, or sqrt_d_model (Gemma).
    */
   scale?: number | string;
+  norm?: NormFields;
+  /**
+   * Learned vectors that stand before every sequence as if they were tokens (the meta tokens of Hymba). Positions count them; logits do not show them.
+   */
+  prefix_tokens?: number;
 }
 /**
  * Absolute positions added to the embeddings. Left out: none. (For rotary positions see `rope` of attention.)
@@ -236,13 +247,21 @@ export interface InitFields {
   rescale_residual?: boolean;
 }
 /**
- * One residual branch: x + out_scale · post_norm(f(in_scale · norm(x))), where f is exactly one of mixer, ffn and parallel.
+ * One residual branch: x + out_scale · post_norm(f(in_scale · norm(input))), where f is exactly one of mixer, ffn and parallel.
  */
 export interface BlockFields {
   /**
    * What it is, for the reader.
    */
   description?: string;
+  /**
+   * What f reads. stream: x. side: the side value, which an earlier block with `output: side` has made. stream_plus_side: their sum. stream_and_embedding: x and what entered the first layer, side by side in 2 · d_model channels (Zamba).
+   */
+  input?: "stream" | "side" | "stream_plus_side" | "stream_and_embedding";
+  /**
+   * Where the result goes. stream: it is added to x. side: it becomes the side value and x stays as it is; blocks that say so read it (Zamba).
+   */
+  output?: "stream" | "side";
   mixer?: MixerFields;
   ffn?: FfnFields;
   /**
@@ -257,9 +276,14 @@ export interface BlockFields {
    */
   combine?: "sum" | "mean";
   /**
+   * One projection to d_model after the results of parallel branches are combined, in place of one in each branch (Hymba). Their widths must be equal.
+   */
+  out_proj?: boolean;
+  /**
    * All uses of this block have the same weights (Zamba). States are never shared.
    */
   shared?: boolean;
+  adapter?: AdapterFields;
   norm?: NormFields;
   post_norm?: NormFields;
   /**
@@ -301,6 +325,10 @@ export interface MambaFields {
    */
   dt_rank?: number | string;
   /**
+   * Channels are cut into this many equal groups, whose step sizes, B and C come from projections of their own (Zamba); divides d_inner.
+   */
+  n_heads?: number;
+  /**
    * Bias of the convolution.
    */
   conv_bias?: boolean;
@@ -308,6 +336,10 @@ export interface MambaFields {
    * Biases of the input and output projections.
    */
   bias?: boolean;
+  /**
+   * Bias of the output projection. Default: as `bias`.
+   */
+  output_bias?: boolean;
   inner_norm?: InnerNormFields;
   /**
    * Step sizes start log-uniform between dt_min …
@@ -362,6 +394,11 @@ export interface Mamba2Fields {
    * Biases of the input and output projections.
    */
   bias?: boolean;
+  /**
+   * Bias of the output projection. Default: as `bias`.
+   */
+  output_bias?: boolean;
+  in_proj_scale?: InProjScaleFields;
   gated_norm?: GatedNormFields;
   /**
    * [low, high]: step sizes are clamped to this range at every position; high may be inf.
@@ -395,7 +432,32 @@ export interface Mamba2Fields {
   D_has_hdim?: boolean;
 }
 /**
- * Gated DeltaNet: a linear-attention state with decay and the delta rule (Yang et al. 2024; Qwen3-Next, OLMo-Hybrid).
+ * Factors on what the input projection gives, part by part (the muP multipliers of Falcon-H1).
+ */
+export interface InProjScaleFields {
+  /**
+   * On the gate.
+   */
+  z?: number;
+  /**
+   * On the channels.
+   */
+  x?: number;
+  /**
+   * On B.
+   */
+  B?: number;
+  /**
+   * On C.
+   */
+  C?: number;
+  /**
+   * On the step sizes, before their bias.
+   */
+  dt?: number;
+}
+/**
+ * Gated DeltaNet: a linear-attention state with decay and the delta rule (Yang et al. 2024; Qwen3-Next, OLMo-Hybrid), and with a decay per channel Kimi Delta Attention (Kimi Team 2025).
  */
 export interface GatedDeltaFields {
   /**
@@ -434,6 +496,18 @@ export interface GatedDeltaFields {
    * The write strength is 2 · sigmoid(b) instead of sigmoid(b), so that the state's transition can have negative eigenvalues.
    */
   allow_neg_eigval?: boolean;
+  /**
+   * head: the whole state of a head decays by one factor. channel: each key channel has a decay of its own (Kimi Delta Attention).
+   */
+  decay?: "head" | "channel";
+  /**
+   * The decay is computed from the input by two matrices with this many channels between them. Left out: by one matrix.
+   */
+  decay_rank?: number;
+  /**
+   * The same for the output gate.
+   */
+  gate_rank?: number;
   /**
    * Queries and keys are divided by sqrt(sum of squares + qk_eps) per head.
    */
@@ -544,6 +618,27 @@ export interface RopeNtkFields {
   factor: number;
 }
 /**
+ * Dynamic NTK: NTK-aware scaling by factor · length / original_max_length - (factor - 1), none up to original_max_length.
+ */
+export interface RopeDynamicFields {
+  /**
+   * Dynamic NTK scaling.
+   */
+  type: "dynamic";
+  /**
+   * How many times longer.
+   */
+  factor: number;
+  /**
+   * Sequence length trained on.
+   */
+  original_max_length: number;
+  /**
+   * Sequence length that the model is to read. One scaling serves all positions, so that a cache stays valid. Default: original_max_length.
+   */
+  length?: number;
+}
+/**
  * YaRN: low frequencies interpolated, high ones kept, a ramp between (Peng et al. 2023).
  */
 export interface RopeYarnFields {
@@ -571,6 +666,10 @@ export interface RopeYarnFields {
    * Multiplies cosines and sines. Default: 0.1 · ln(factor) + 1.
    */
   attention_factor?: number;
+  /**
+   * The ramp starts and ends at whole pairs.
+   */
+  truncate?: boolean;
 }
 /**
  * Llama 3.1: long wavelengths divided by factor, short ones kept, a smooth step between.
@@ -613,9 +712,37 @@ export interface RopeLongropeFields {
    */
   factors: number[];
   /**
+   * The divisors where length is more than original_max_length.
+   *
+   * @minItems 1
+   * @maxItems 32768
+   */
+  long_factors?: number[];
+  /**
+   * Sequence length up to which factors are used; needed with long_factors.
+   */
+  original_max_length?: number;
+  /**
+   * Sequence length that the model is to read. Default: original_max_length.
+   */
+  length?: number;
+  /**
    * Multiplies cosines and sines.
    */
   attention_factor?: number;
+}
+/**
+ * Pairs span the whole head, channel j with channel j + d / 2, and of the d / 2 frequencies theta^(-2j / d) / factor only the first floor(fraction · d / 2) turn; the other pairs stand still.
+ */
+export interface RopeProportionalFields {
+  /**
+   * Rotation of a proportion of the pairs.
+   */
+  type: "proportional";
+  /**
+   * How many times longer.
+   */
+  factor?: number;
 }
 /**
  * Causal softmax attention: multi-head, grouped-query (n_kv_heads) or multi-query (n_kv_heads: 1).
@@ -652,6 +779,10 @@ export interface AttentionFields {
   softcap?: number;
   qk_norm?: HeadNormFields;
   /**
+   * Keys, values and their cache are those of the nearest attention before (Hymba), which must have the same heads of keys and the same window.
+   */
+  share_kv?: boolean;
+  /**
    * One learned logit per head in the softmax's denominator, so that a head may attend to nothing.
    */
   sink?: boolean;
@@ -671,6 +802,132 @@ export interface AttentionFields {
    * sigmoid: the heads' output is multiplied by sigmoid of a projection of the input (Qwen3-Next).
    */
   output_gate?: "none" | "sigmoid";
+}
+/**
+ * Multi-head latent attention: keys and values of all heads are made from one narrow vector per token, which is all that a cache keeps (DeepSeek-V2 2024; Kimi Linear).
+ */
+export interface LatentAttentionFields {
+  /**
+   * Multi-head latent attention.
+   */
+  type: "latent_attention";
+  /**
+   * Number of heads.
+   */
+  n_heads: number;
+  /**
+   * Channels of the vector that keys and values are made from.
+   */
+  kv_rank: number;
+  /**
+   * Queries are made by two matrices with this many channels, and a norm, between them. Left out: by one matrix.
+   */
+  q_rank?: number;
+  /**
+   * Channels of queries and keys per head that each head has for itself.
+   */
+  head_dim: number;
+  /**
+   * Further channels of queries per head, whose keys all heads have in common; rope turns these alone.
+   */
+  rope_head_dim: number;
+  /**
+   * Channels of values per head. Default: head_dim.
+   */
+  value_head_dim?: number;
+  rope?: RopeFields;
+  /**
+   * Number of keys each query sees, itself included. Left out: all before it.
+   */
+  window?: number;
+  /**
+   * Scores become cap · tanh(score / cap). Left out: unchanged.
+   */
+  softcap?: number;
+  latent_norm?: InnerNormFields;
+  /**
+   * Multiplies q · k. Default: 1 / sqrt(head_dim + rope_head_dim).
+   */
+  scale?: number;
+  /**
+   * Biases of the projections from the input to the narrow vectors and the common key.
+   */
+  bias?: boolean;
+  /**
+   * Bias of the output projection.
+   */
+  output_bias?: boolean;
+}
+/**
+ * A gated short convolution: out(C · conv(B · x)), where B, C and x are projections of the input (LFM2).
+ */
+export interface ShortConvFields {
+  /**
+   * Gated short convolution.
+   */
+  type: "short_conv";
+  /**
+   * Kernel size of the causal depthwise convolution; 1 looks at the current token only.
+   */
+  d_conv?: number;
+  /**
+   * Bias of the convolution.
+   */
+  conv_bias?: boolean;
+  /**
+   * Biases of the input and output projections.
+   */
+  bias?: boolean;
+}
+/**
+ * The recurrent block of Griffin: causal convolution, then a real-gated linear recurrent unit, and beside them a gate (De et al. 2024; RecurrentGemma).
+ */
+export interface RgLruFields {
+  /**
+   * Real-gated linear recurrent unit.
+   */
+  type: "rg_lru";
+  /**
+   * Blocks of channels whose gates read their own block only; divides d_inner.
+   */
+  n_heads: number;
+  /**
+   * Inner width. Default: d_model.
+   */
+  d_inner?: number;
+  /**
+   * Kernel size of the causal depthwise convolution; 1 looks at the current token only.
+   */
+  d_conv?: number;
+  /**
+   * Bias of the convolution.
+   */
+  conv_bias?: boolean;
+  /**
+   * Biases of the input and output projections.
+   */
+  bias?: boolean;
+  /**
+   * Applied to the gate.
+   */
+  activation?: "gelu_tanh" | "gelu" | "silu";
+}
+/**
+ * The time mixing of RWKV-4: per channel a mean of all values so far, whose weights are the exponentials of keys and fade with age (Peng et al. 2023).
+ */
+export interface WkvFields {
+  /**
+   * RWKV-4 time mixing.
+   */
+  type: "wkv";
+  /**
+   * Width of keys, values and their gate. Default: d_model.
+   */
+  d_inner?: number;
+  /**
+   * Each projection of the input reads μ · x + (1 - μ) · (x of the token before), with a learned μ per channel of its own.
+   */
+  token_shift?: boolean;
 }
 /**
  * S4D: a time-invariant diagonal state-space model per channel, then an activation and an output projection (Gu et al. 2022).
@@ -758,6 +1015,128 @@ export interface MlpFields {
    * Biases of all projections.
    */
   bias?: boolean;
+  /**
+   * Multiplies gate x before the activation (Falcon-H1).
+   */
+  gate_scale?: number;
+  /**
+   * Each projection of the input reads μ · x + (1 - μ) · (x of the token before), with a learned μ per channel of its own (RWKV).
+   */
+  token_shift?: boolean;
+  /**
+   * sigmoid: the result is multiplied by sigmoid of a projection of the input (RWKV).
+   */
+  output_gate?: "none" | "sigmoid";
+}
+/**
+ * Mixture of experts: a router chooses top_k of n_experts networks for each token and adds up their results, weighted (Shazeer et al. 2017). Only those are computed.
+ */
+export interface MoeFields {
+  /**
+   * Mixture of experts.
+   */
+  type: "moe";
+  /**
+   * Networks to choose from.
+   */
+  n_experts: number;
+  /**
+   * Networks that a token is sent to.
+   */
+  top_k: number;
+  /**
+   * Hidden width of each expert.
+   */
+  d_ff: number;
+  /**
+   * Of the experts, as in mlp.
+   */
+  activation?: "silu" | "gelu" | "gelu_tanh" | "relu" | "relu2";
+  /**
+   * Experts have a second projection, through the activation, which multiplies the first (SwiGLU).
+   */
+  gated?: boolean;
+  /**
+   * Width that experts read and write: projections shared by all of them lead there and back (Nemotron-3). The router and the shared expert stay at d_model. Left out: d_model, without projections.
+   */
+  latent?: number;
+  router?: RouterFields;
+  shared?: SharedExpertFields;
+}
+/**
+ * How experts are chosen and weighed, from logits W x with W [n_experts, d_model].
+ */
+export interface RouterFields {
+  /**
+   * What logits become: softmax over all experts, or a sigmoid for each (DeepSeek-V3).
+   */
+  score?: "softmax" | "sigmoid";
+  /**
+   * Divide the scores of the chosen experts by their sum + normalize_eps. With softmax this is the softmax of the chosen logits (Mixtral).
+   */
+  normalize?: boolean;
+  /**
+   * Added to the sum.
+   */
+  normalize_eps?: number;
+  /**
+   * Multiplies the weights last.
+   */
+  scale?: number;
+  /**
+   * Choose by score + bias, a number for each expert that weights do not see and that training moves towards equal load (DeepSeek-V3).
+   */
+  selection_bias?: boolean;
+  /**
+   * Groups of neighbouring experts; only those of the best top_groups may be chosen. A group is as good as its two best experts together (DeepSeek-V3).
+   */
+  n_groups?: number;
+  /**
+   * Groups that experts may be chosen from. Default: n_groups.
+   */
+  top_groups?: number;
+  /**
+   * Training adds so much of n_experts · Σ (share of choices · mean score), which is 1 where all experts are used alike (Fedus et al. 2021). Default: 0.01; 0 with selection_bias.
+   */
+  balance_loss?: number;
+  /**
+   * Training adds so much of the mean of log²(Σ exp(logits)) (Zoph et al. 2022).
+   */
+  z_loss?: number;
+  /**
+   * A training step moves the bias of an expert by so much, up where it is chosen less than the mean, else down (Wang et al. 2024). With selection_bias.
+   */
+  bias_rate?: number;
+}
+/**
+ * A network that every token goes through besides; activation and gate are those of the experts.
+ */
+export interface SharedExpertFields {
+  /**
+   * Hidden width; several shared experts are one of their summed width.
+   */
+  d_ff: number;
+  /**
+   * Biases of its projections.
+   */
+  bias?: boolean;
+  /**
+   * sigmoid: its result is multiplied by sigmoid(w · x), one number for each token (Qwen).
+   */
+  gate?: "none" | "sigmoid";
+}
+/**
+ * One projection: W x + bias.
+ */
+export interface LinearFields {
+  /**
+   * A linear layer.
+   */
+  type: "linear";
+  /**
+   * Adds a learned bias.
+   */
+  bias?: boolean;
 }
 /**
  * One branch of a parallel block: out_scale · post_norm(f(in_scale · x)), where f is a mixer or an ffn.
@@ -774,6 +1153,21 @@ export interface BranchFields {
    * Multiplies the result of this branch.
    */
   out_scale?: number;
+}
+/**
+ * Low-rank additions to projections, W x + B A x (Hu et al. 2021). Their weights belong to the layer: each use of a shared block has its own (Zamba2).
+ */
+export interface AdapterFields {
+  /**
+   * Rows of A.
+   */
+  rank: number;
+  /**
+   * Names of projections of the mixer or ffn, such as q_proj. Those in an inner list read the same A.
+   *
+   * @minItems 1
+   */
+  projections: (string | string[])[];
 }
 /**
  * What the block's result is added to.

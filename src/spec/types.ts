@@ -3,7 +3,12 @@
 // The types of the file itself, as users write it, are generated from the JSON Schema: types.generated.ts.
 //
 // Sizes are channel counts, `null` means "none", scales multiply, and field names are those of the file.
+import type { LatentAttentionSpec, RgLruSpec, ShortConvSpec, WkvSpec } from "./mixer-types.ts";
+import type { RopeSpec } from "./rope.ts";
 import type { ArchitectureFile } from "./types.generated.ts";
+
+export type { LatentAttentionSpec, RgLruSpec, ShortConvSpec, WkvSpec } from "./mixer-types.ts";
+export type { RopeScalingSpec, RopeSpec } from "./rope.ts";
 
 /** A whole architecture, ready to be built. */
 export interface ArchitectureSpec {
@@ -28,6 +33,10 @@ export interface ArchitectureSpec {
 export interface EmbeddingSpec {
   /** Multiplies the looked-up vectors. */
   readonly scale: number;
+  /** Norm of what enters the first layer, learned positions included; null: none. */
+  readonly norm: NormSpec | null;
+  /** Learned vectors before every sequence. */
+  readonly prefix_tokens: number;
 }
 
 export interface PositionsSpec {
@@ -63,11 +72,13 @@ export interface NormSpec {
 }
 
 /**
- * One residual branch of the stack:
+ * One residual branch of the stack, which carries the stream x and a side value s; x₀ is what entered the first layer:
  *
- *     r = residual.source == "stream" ? x : "normed" ? norm(x) : 0
- *     x' = residual.scale · r + out_scale · post_norm(combine_i(branch_i(in_scale · norm(x))))
- *     branch_i(y) = out_scale_i · post_norm_i(operator_i(in_scale_i · y))
+ *     i = input == "stream" ? x : "side" ? s : "stream_plus_side" ? x + s : [x | x₀]
+ *     f = out_scale · post_norm(W · combine_j(branch_j(in_scale · norm(i)))), W only with out_proj
+ *     branch_j(y) = out_scale_j · post_norm_j(operator_j(in_scale_j · y))
+ *     r = residual.source == "stream" ? x : "normed" ? norm(i) : 0
+ *     output == "stream": x' = residual.scale · r + f;  "side": s' = f
  *
  * A block with one mixer or ffn has one branch, with neutral scales and no post_norm of its own.
  */
@@ -78,12 +89,16 @@ export interface ResolvedLayer {
   readonly block: string;
   /** Scope of the parameters: `layers.<index>`, or `shared.<block>` for every use of a shared block. States are never shared. */
   readonly weights: string;
+  readonly input: "stream" | "side" | "stream_plus_side" | "stream_and_embedding";
+  readonly output: "stream" | "side";
   readonly norm: NormSpec | null;
   readonly post_norm: NormSpec | null;
   readonly in_scale: number;
   readonly out_scale: number;
   readonly residual: ResidualSpec;
   readonly combine: "sum" | "mean";
+  /** One projection after the branches are combined; they have none of their own then. */
+  readonly out_proj: boolean;
   readonly branches: readonly ResolvedBranch[];
 }
 
@@ -99,7 +114,17 @@ export interface ResolvedBranch {
   readonly in_scale: number;
   readonly out_scale: number;
   readonly post_norm: NormSpec | null;
+  /** Low-rank additions to projections of the operator; null: none. */
+  readonly adapter: AdapterSpec | null;
   readonly operator: MixerSpec | FfnSpec;
+}
+
+/** W x + B A x (Hu et al. 2021), with A and B of the layer's own, even where W is shared. */
+export interface AdapterSpec {
+  /** Rows of A. */
+  readonly rank: number;
+  /** Names of projections; those of one group read the same A. */
+  readonly groups: readonly (readonly string[])[];
 }
 
 export type MixerSpec =
@@ -108,10 +133,14 @@ export type MixerSpec =
   | GatedDeltaSpec
   | LinearAttentionSpec
   | AttentionSpec
+  | LatentAttentionSpec
+  | ShortConvSpec
+  | RgLruSpec
+  | WkvSpec
   | S4dSpec
   | RnnSpec;
 
-export type FfnSpec = MlpSpec;
+export type FfnSpec = MlpSpec | MoeSpec | LinearSpec;
 
 /** Mamba-1 (Gu & Dao 2023): selective scan with a diagonal A [d_inner, d_state]. */
 export interface MambaSpec {
@@ -122,8 +151,11 @@ export interface MambaSpec {
   readonly d_conv: number;
   readonly dt_rank: number;
   readonly conv_bias: boolean;
-  /** Biases of in_proj and out_proj. */
+  /** Channels are cut into this many groups with projections of dt, B and C of their own. */
+  readonly n_heads: number;
+  /** Of in_proj. */
   readonly bias: boolean;
+  readonly output_bias: boolean;
   /** Norm of dt [dt_rank], B and C [d_state], each with weights of its own (Jamba; weightless in Falcon-Mamba). */
   readonly inner_norm: NormSpec | null;
   /** softplus(dt_bias) starts log-uniform in [dt_min, dt_max], at least dt_init_floor. */
@@ -142,8 +174,11 @@ export interface Mamba2Spec {
   readonly n_groups: number;
   readonly d_conv: number;
   readonly conv_bias: boolean;
-  /** Biases of in_proj and out_proj. */
+  /** Of in_proj. */
   readonly bias: boolean;
+  readonly output_bias: boolean;
+  /** Factors on the parts of in_proj's result. */
+  readonly in_proj_scale: { readonly [P in "z" | "x" | "B" | "C" | "dt"]: number };
   /** RMS norm combined with the gate silu(z); null: y · silu(z) alone. */
   readonly gated_norm: GatedNormSpec | null;
   /** softplus(dt + dt_bias) is clamped to [low, high]; high may be Infinity. */
@@ -179,6 +214,12 @@ export interface GatedDeltaSpec {
   readonly bias: boolean;
   /** beta = 2 · sigmoid(b) instead of sigmoid(b). */
   readonly allow_neg_eigval: boolean;
+  /** head: one decay per head; channel: one per key channel (Kimi Delta Attention). */
+  readonly decay: "head" | "channel";
+  /** Channels between the two matrices that compute the decay from x; null: one matrix. */
+  readonly decay_rank: number | null;
+  /** The same for the gate. */
+  readonly gate_rank: number | null;
   /** q and k are divided by sqrt(sum of squares + qk_eps) per head. */
   readonly qk_eps: number;
   /** Per-head norm of the output over value_head_dim, one weight vector for all heads. */
@@ -234,6 +275,8 @@ export interface AttentionSpec {
   readonly softcap: number | null;
   /** Norm of q and k before rope: per head (weight [head_dim]) or over the whole projection (weight [heads · head_dim]). */
   readonly qk_norm: OutputNormSpec | null;
+  /** Keys, values and cache are those of the nearest attention before. */
+  readonly share_kv: boolean;
   /** One learned logit per head in the softmax's denominator, neither scaled nor capped. */
   readonly sink: boolean;
   /** Multiplies q · k. */
@@ -244,39 +287,6 @@ export interface AttentionSpec {
   /** sigmoid: the heads' output is multiplied by sigmoid(W_g x), W_g [n_heads · value_head_dim, d_model]. */
   readonly output_gate: "none" | "sigmoid";
 }
-
-/** Rotary positions (Su et al. 2021), half-split pairs (j, j + rotary_dim / 2). `ropeFrequencies` gives the angles. */
-export interface RopeSpec {
-  readonly theta: number;
-  /** Rotates the first rotary_dim channels of each head; even. */
-  readonly rotary_dim: number;
-  readonly scaling: RopeScalingSpec | null;
-}
-
-export type RopeScalingSpec =
-  | { readonly type: "linear"; readonly factor: number }
-  | { readonly type: "ntk"; readonly factor: number }
-  | {
-      readonly type: "yarn";
-      readonly factor: number;
-      readonly original_max_length: number;
-      readonly beta_fast: number;
-      readonly beta_slow: number;
-      readonly attention_factor: number;
-    }
-  | {
-      readonly type: "llama3";
-      readonly factor: number;
-      readonly original_max_length: number;
-      readonly low_freq_factor: number;
-      readonly high_freq_factor: number;
-    }
-  | {
-      readonly type: "longrope";
-      /** One divisor per rotated pair (length rotary_dim / 2). */
-      readonly factors: readonly number[];
-      readonly attention_factor: number;
-    };
 
 /** S4D (Gu et al. 2022): a time-invariant diagonal SSM per channel, then activation and output projection. */
 export interface S4dSpec {
@@ -301,7 +311,7 @@ export interface RnnSpec {
   readonly bias: boolean;
 }
 
-/** down(activation(up x)), or down(activation(gate x) · up x) when gated. */
+/** down(activation(up x)), or down(activation(gate_scale · gate x) · up x) when gated; times sigmoid(W_g x) with an output gate. */
 export interface MlpSpec {
   readonly type: "mlp";
   readonly d_ff: number;
@@ -309,4 +319,57 @@ export interface MlpSpec {
   readonly activation: "silu" | "gelu" | "gelu_tanh" | "relu" | "relu2";
   readonly gated: boolean;
   readonly bias: boolean;
+  readonly gate_scale: number;
+  /** Each projection of x reads μ · x_t + (1 - μ) · x_{t-1}, with a μ per channel of its own (RWKV). */
+  readonly token_shift: boolean;
+  readonly output_gate: "none" | "sigmoid";
+}
+
+/** W x + bias. */
+export interface LinearSpec {
+  readonly type: "linear";
+  readonly bias: boolean;
+}
+
+/**
+ * Mixture of experts: Σ_j weight_j · expert_{i_j}(x) + shared(x), over the top_k experts i_j that the router chooses for x. An expert
+ * is an mlp without biases; with `latent`, experts see W_in x and their sum goes through W_out.
+ */
+export interface MoeSpec {
+  readonly type: "moe";
+  readonly n_experts: number;
+  readonly top_k: number;
+  /** Hidden width of one expert. */
+  readonly d_ff: number;
+  readonly activation: MlpSpec["activation"];
+  readonly gated: boolean;
+  readonly latent: number | null;
+  readonly router: RouterSpec;
+  readonly shared: SharedExpertSpec | null;
+}
+
+/** s = score(W x); i = the top_k largest of s + bias; weight = scale · s_i / (Σ s_i + normalize_eps), or scale · s_i. */
+export interface RouterSpec {
+  readonly score: "softmax" | "sigmoid";
+  readonly normalize: boolean;
+  readonly normalize_eps: number;
+  readonly scale: number;
+  /** There is a bias: a parameter that no gradient reaches. */
+  readonly selection_bias: boolean;
+  readonly n_groups: number;
+  /** Groups whose experts may be chosen; all of them: n_groups. */
+  readonly top_groups: number;
+  /** Coefficients of what training adds to the loss. */
+  readonly balance_loss: number;
+  readonly z_loss: number;
+  /** By how much a training step moves each bias towards equal load. */
+  readonly bias_rate: number;
+}
+
+/** An mlp with the experts' activation and gating, for every token. */
+export interface SharedExpertSpec {
+  readonly d_ff: number;
+  readonly bias: boolean;
+  /** sigmoid: multiplied by sigmoid(w · x). */
+  readonly gate: "none" | "sigmoid";
 }

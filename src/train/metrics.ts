@@ -16,6 +16,12 @@ export interface TrainingRecord {
   learning_rate: number;
   /** Euclidean norm of all gradients, before clipping. */
   gradient_norm: number;
+  /** Of models with experts: how unevenly they are used, 1 being evenly (Fedus et al. 2021), the mean over layers … */
+  balance_loss?: number;
+  /** … the mean of log²(Σ exp(logits)) of their routers … */
+  z_loss?: number;
+  /** … and the most tokens that any expert got, in units of the mean. */
+  peak_load?: number;
   tokens_per_second: number;
   /** Seconds of training so far, over all sessions of the run. */
   seconds: number;

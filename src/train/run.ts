@@ -104,7 +104,7 @@ export async function runTraining(run: TrainingRun): Promise<RunOutcome> {
   while (!isOver() && signal?.aborted !== true) {
     const rate = learningRate(config, trainer.step, budget.total);
     const stepStarted = performance.now();
-    const { step, loss, gradientNorm } = await trainer.trainStep(rate);
+    const { step, loss, gradientNorm, routers } = await trainer.trainStep(rate);
     const stepSeconds = (performance.now() - stepStarted) / 1000;
     const settled = budget.timed(step, stepSeconds, seconds());
     const record: TrainingRecord = {
@@ -113,6 +113,7 @@ export async function runTraining(run: TrainingRun): Promise<RunOutcome> {
       loss,
       learning_rate: rate,
       gradient_norm: gradientNorm,
+      ...routers,
       tokens_per_second: trainer.tokensPerStep / stepSeconds,
       seconds: seconds(),
     };

@@ -10,12 +10,13 @@ import type { Graph } from "../graph/types.ts";
 import { specHash } from "../model/hash.ts";
 import { initialiseParameters } from "../model/initialise.ts";
 import { createModel, type Model } from "../model/model.ts";
+import { prefixIds, withoutPrefix, withPrefix } from "../model/prefix.ts";
 import { argMax } from "../model/sample.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import type { Buffer, HostArray, Program, Runtime } from "../runtime/types.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { type Checkpoint, type CheckpointTensor, requireSameSpec, requireTensors } from "./checkpoint.ts";
-import { type AdamwOptions, buildGradients, buildUpdate, gradientName, momentName } from "./step.ts";
+import { type AdamwOptions, buildGradients, buildUpdate, gradientName, momentName, ROUTER_FACTS } from "./step.ts";
 
 export interface TrainerOptions extends AdamwOptions {
   readonly spec: ArchitectureSpec;
@@ -38,7 +39,12 @@ export interface StepResult {
   readonly loss: number;
   /** Of all gradients together, before clipping. */
   readonly gradientNorm: number;
+  /** Of a model with experts, means over micro-batches. */
+  readonly routers: RouterFacts;
 }
+
+/** What is known of a model's routers; see src/blocks/balance.ts. */
+export type RouterFacts = { readonly [F in (typeof ROUTER_FACTS)[number]]?: number };
 
 export interface EvaluationResult {
   /** Mean over all scored positions, in nats. */
@@ -104,7 +110,8 @@ export class Trainer {
       for (const moment of ["m", "v"] as const) buffers.set(momentName(moment, name), runtime.buffer(type));
     }
     for (const [name, buffer] of weights) buffers.set(name, buffer);
-    const bindings: Bindings = { B: batches.batch, T: batches.length, C: batches.length };
+    const time = spec.embedding.prefix_tokens + batches.length;
+    const bindings: Bindings = { B: batches.batch, T: time, C: time };
     const compile = (graph: Graph): Promise<Program> => runtime.compile(graph, { bindings, buffers });
     const gradients = [await compile(buildGradients(spec, { checkpointing, accumulate: false, microBatches }))];
     if (microBatches > 1)
@@ -139,12 +146,17 @@ export class Trainer {
     const step = this.#step + 1;
     let loss = 0;
     let gradientNorm = 0;
+    const routers: Record<string, number> = {};
     for (let micro = 0; micro < accumulation; micro++) {
       const program = this.#gradients[Math.min(micro, this.#gradients.length - 1)];
       const outputs = await program?.run(this.#inputs(batches.next()));
       const [value, norm] = [outputs?.loss?.[0] ?? Number.NaN, outputs?.gradient_norm?.[0] ?? Number.NaN];
       if (!Number.isFinite(value)) throw new DivergedError(step, `the loss is ${value}${await this.#culprits()}`);
       loss += value / accumulation;
+      for (const name of ROUTER_FACTS) {
+        const fact = outputs?.[name]?.[0];
+        if (fact !== undefined) routers[name] = (routers[name] ?? 0) + fact / accumulation;
+      }
       gradientNorm = norm;
     }
     if (!Number.isFinite(gradientNorm)) {
@@ -156,22 +168,24 @@ export class Trainer {
       gradient_scale: Float32Array.of(scale),
     });
     this.#step = step;
-    return { step, loss, gradientNorm };
+    return { step, loss, gradientNorm, routers };
   }
 
   /** Loss and accuracy over batches of the training shape; positions whose target is ignored do not count. */
   async evaluate(batches: readonly Batch[]): Promise<EvaluationResult> {
     const { batch, length } = this.#options.batches;
+    const { prefix_tokens: prefix } = this.spec.embedding;
     this.#evaluation ??= await this.runtime.compile(optimise(buildLoss(this.spec)), {
-      bindings: { B: batch, T: length, C: length },
+      bindings: { B: batch, T: prefix + length, C: prefix + length },
       buffers: this.#buffers,
     });
     let total = 0;
     const accuracy: Accuracy = { correct: 0, scored: 0, rowsCorrect: 0, rowsScored: 0 };
     for (const data of batches) {
-      const { loss, logits } = await this.#evaluation.run(this.#inputs(data));
-      if (!(logits instanceof Float32Array)) throw new Error("the evaluation computed no logits");
+      const { loss, logits: all } = await this.#evaluation.run(this.#inputs(data));
+      if (!(all instanceof Float32Array)) throw new Error("the evaluation computed no logits");
       const vocabulary = this.spec.vocab_size;
+      const logits = withoutPrefix(all, prefix + length, prefix, vocabulary);
       const predictions = Int32Array.from(data.targets, (target, i) =>
         target === IGNORED_TARGET ? 0 : argMax(logits.subarray(i * vocabulary, (i + 1) * vocabulary)),
       );
@@ -242,8 +256,16 @@ export class Trainer {
     requireTokenRange(tokens, this.spec.vocab_size, "the training data");
     const scored = targets.map((target) => (target === IGNORED_TARGET ? 0 : target));
     requireTokenRange(scored, this.spec.vocab_size, "the training targets");
-    if (this.spec.positions === null) return { tokens, targets };
     const { length } = this.#options.batches;
+    const { prefix_tokens: prefix } = this.spec.embedding;
+    if (prefix > 0) {
+      const unscored = new Int32Array(prefix).fill(IGNORED_TARGET);
+      return {
+        tokens: withPrefix(tokens, length, prefixIds(this.spec, 1)),
+        targets: withPrefix(targets, length, unscored),
+      };
+    }
+    if (this.spec.positions === null) return { tokens, targets };
     return { tokens, targets, positions: tokens.map((_, i) => i % length) };
   }
 

@@ -32,12 +32,12 @@ describe("hybraid inspect", () => {
   it("--json gives the same to programs", async () => {
     const { stdout } = await inspect("architectures/zamba.yaml", "-c", "512,4K", "--json");
     const report = JSON.parse(stdout) as Inspection;
-    expect(report).toMatchObject({ name: "zamba", d_model: 64, vocab_size: 256, pattern: "MM(SFMM){2}" });
+    expect(report).toMatchObject({ name: "zamba", d_model: 64, vocab_size: 256, pattern: "MM(AFPHM){2}" });
     expect(report.contexts.map(({ context }) => context)).toEqual([512, 4096]);
     expect(report.contexts.map(({ state }) => state.kv_cache)).toEqual(
-      [512, 4096].map((keys) => 2 * 2 * 64 * 4 * keys),
+      [512, 4096].map((keys) => 2 * 2 * 128 * 4 * keys),
     );
-    expect(report.layers[2]).toMatchObject({ block: "S", operators: ["attention"], shared: "shared.S" });
+    expect(report.layers[2]).toMatchObject({ block: "A", operators: ["attention"], shared: "shared.A" });
   });
 
   it("--html writes a page", async () => {

@@ -34,12 +34,37 @@ describe("parameters", () => {
     expect(inspect(file("bench/mamba-130m")).parameters.total).toBe(129_135_360);
   });
 
+  it("of experts count whole, and for a token by those that it is sent to", () => {
+    const report = inspect(file("nemotron-3"), { contexts: [64] });
+    const [d, latent, ff, shared] = [64, 32, 96, 128];
+    const experts = 8 * 2 * latent * ff;
+    const others = 8 * d + 8 + 2 * d * latent + 2 * d * shared;
+    expect(parts(report).moe).toBe(3 * (experts + others));
+    expect(report.layers[1]?.parameters).toBe(experts + others + d);
+    expect(report.layers[1]?.active_parameters).toBe((experts * 3) / 8 + others + d);
+    expect(report.parameters.total - report.parameters.active).toBe((3 * experts * 5) / 8);
+    // Each token pays for three experts, not for eight.
+    const { decode } = report.layers[1]?.flops_per_token ?? { decode: 0 };
+    expect(decode).toBeGreaterThan(2 * (3 * 2 * latent * ff + 2 * d * (latent + shared)));
+    expect(decode).toBeLessThan(2 * 1.1 * (3 * 2 * latent * ff + 2 * d * (latent + shared) + 8 * d));
+  });
+
   it("that layers share are counted once in the model, and in each layer that uses them", () => {
     const report = inspect(file("zamba"));
-    const shared = report.layers.filter((layer) => layer.shared === "shared.S");
+    const shared = report.layers.filter((layer) => layer.shared === "shared.A");
     expect(shared).toHaveLength(2);
-    expect(shared[0]?.parameters).toBe(4 * 64 * 64 + 64);
-    expect(parts(report).attention).toBe(4 * 64 * 64);
+    // Queries, keys and values come from the stream beside the embeddings.
+    const attention = 3 * 128 * 128 + 128 * 64;
+    expect(shared[0]?.parameters).toBe(attention + 128);
+    expect(parts(report).attention).toBe(attention);
+  });
+
+  it("of adapters belong to the layer, beside weights that it shares", () => {
+    const report = inspect(file("zamba2"));
+    const uses = report.layers.filter((layer) => layer.shared === "shared.F");
+    const [mlp, adapter] = [3 * 64 * 192 + 64, 4 * 64 + 2 * 192 * 4];
+    expect(uses.map((layer) => layer.parameters)).toEqual([mlp + adapter, mlp + adapter]);
+    expect(parts(report).mlp).toBe(2 * 3 * 64 * 192 + 3 * adapter);
   });
 
   it.each(files)("of %s add up, and are the weights that its model has", (name) => {
@@ -47,8 +72,15 @@ describe("parameters", () => {
     const report = inspect(spec, { contexts: [64] });
     const sum = report.parameters.parts.reduce((total, part) => total + part.parameters, 0);
     expect(sum).toBe(report.parameters.total);
-    const scopes = new Map(report.layers.map((layer) => [layer.shared ?? layer.index, layer.parameters]));
-    const inLayers = [...scopes.values()].reduce((total, count) => total + count, 0);
+    const tensors = createEstimator(spec).parameters;
+    const under = (scopes: readonly string[]): number =>
+      tensors
+        .filter(({ name }) => scopes.some((scope) => name.startsWith(`${scope}.`)))
+        .reduce((total, { tensor }) => total + (tensor.shape as number[]).reduce((n, dim) => n * dim, 1), 0);
+    for (const { index, shared, parameters } of report.layers) {
+      expect(parameters).toBe(under([`layers.${index}`, ...(shared === null ? [] : [shared])]));
+    }
+    const inLayers = under(["layers", "shared"]);
     expect(inLayers + report.outside.parameters).toBe(report.parameters.total);
   });
 });

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { wrap } from "../../src/inspect/boxes.ts";
 import { drawStack } from "../../src/inspect/picture.ts";
 import { foldStack, formatPositions, groupLayers, type StackNode } from "../../src/inspect/stack.ts";
+import { loadSpec } from "../../src/spec/load.ts";
 import { loadSpecFile } from "../../src/spec/node/files.ts";
 
 const file = (name: string) => loadSpecFile(`architectures/${name}.yaml`);
@@ -16,6 +17,18 @@ const unfold = (nodes: readonly StackNode[]): string[] =>
     node.kind === "layer" ? [node.layer.block] : Array.from({ length: node.count }, () => unfold(node.items)).flat(),
   );
 
+/** A Mamba backbone and one transformer block that serves twice. */
+const sharing = loadSpec(`
+name: sharing
+d_model: 64
+vocab_size: 256
+blocks:
+  M: {mixer: {type: mamba}}
+  S: {shared: true, mixer: {type: attention, n_heads: 4}}
+  F: {shared: true, ffn: {type: mlp, d_ff: 192, activation: gelu}}
+layers: MM(SF MM){2}
+`);
+
 describe("the folded stack", () => {
   it.each(files)("of %s unfolds to all layers", (name) => {
     const { layers } = file(name.replace(".yaml", ""));
@@ -23,7 +36,7 @@ describe("the folded stack", () => {
   });
 
   it("folds runs of two, and runs within runs", () => {
-    expect(sketch(foldStack(file("zamba").layers))).toBe("(M)2(SF(M)2)2");
+    expect(sketch(foldStack(sharing.layers))).toBe("(M)2(SF(M)2)2");
   });
 
   it("keeps layers apart that have one name but differ", () => {
@@ -47,7 +60,7 @@ describe("the folded stack", () => {
 
 describe("the picture", () => {
   it("folds repeats, doubles the frames of shared weights", () => {
-    expect(drawStack(file("zamba"), { width: 60 }).slice(5, 19).join("\n")).toBe(
+    expect(drawStack(sharing, { width: 60 }).slice(5, 19).join("\n")).toBe(
       [
         "     ┌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌│╌╌╌╌╌╌╌╌╌╌╌╌╌╌ × 2 ┐",
         "     ╎ ┌─────────────────┴─────────────────┐ ╎",
@@ -65,6 +78,13 @@ describe("the picture", () => {
         "   ╎         ║        F  mlp        ║          ╎",
       ].join("\n"),
     );
+  });
+
+  it("says where blocks read and write beside the stream", () => {
+    const text = drawStack(file("zamba2"), { width: 100 }).join("\n");
+    for (const words of ["reads stream and embedding", "to the side", "reads stream + side", "adapters of rank 4"]) {
+      expect(text).toContain(words);
+    }
   });
 
   it("draws parallel branches side by side", () => {

@@ -67,7 +67,7 @@ function sharedInstance(build: Build): Instance {
 export interface LoweredOp {
   run(): void;
   /** Output `index`, or undefined if it was not wanted. */
-  output(index: number): Float32Array | undefined;
+  output(index: number): Float32Array | Int32Array | undefined;
   /** Throws if anything wrote past the end of a tensor. */
   check(): void;
 }
@@ -180,7 +180,8 @@ export function prepare<A>(
     },
     output(index) {
       const place = placedOutputs[index];
-      return place && new Float32Array(memory.buffer, place.address, sizeOf(place.shape)).slice();
+      const ArrayType = place?.dtype === "i32" ? Int32Array : Float32Array;
+      return place && new ArrayType(memory.buffer, place.address, sizeOf(place.shape)).slice();
     },
     check() {
       const all = new Int32Array(memory.buffer);
@@ -204,7 +205,7 @@ export function runLowered<A>(
   inputs: readonly (HostInput | undefined)[],
   attributes: A,
   options: RunOptions = {},
-): (Float32Array | undefined)[] {
+): (Float32Array | Int32Array | undefined)[] {
   const instance = options.instance ?? sharedInstance(options.build ?? "simd");
   const prepared = prepare(op, lower, inputs, attributes, { ...options, instance });
   prepared.run();

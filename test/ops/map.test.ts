@@ -16,7 +16,8 @@ const inputsOf = (shapes: readonly (readonly number[])[]): HostInput[] =>
   shapes.map((shape, i) => ({ shape, dtype: "f32", data: numbers(sizeOf(shape), i + 3) }));
 
 function run(inputs: readonly HostInput[], expression: Expression, options: RunOptions = {}): Float32Array {
-  return runLowered<MapAttributes>(mapOp, lower, inputs, { expression }, options)[0] ?? new Float32Array();
+  const [y] = runLowered<MapAttributes>(mapOp, lower, inputs, { expression }, options);
+  return y instanceof Float32Array ? y : new Float32Array();
 }
 
 function exact(inputs: readonly HostInput[], expression: Expression): ArrayLike<number> {

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { loadSpec, stringifySpec } from "../../src/spec/load.ts";
 import { checkSpecFile, loadSpecFile } from "../../src/spec/node/files.ts";
-import type { ArchitectureSpec, MixerSpec } from "../../src/spec/types.ts";
+import type { ArchitectureSpec, FfnSpec, MixerSpec } from "../../src/spec/types.ts";
 
 const list = (folder: string) =>
   readdirSync(folder)
@@ -40,17 +40,23 @@ describe("the architectures", () => {
     }
   });
 
-  test("use every mixer of the language between them", () => {
+  test("use every mixer and ffn of the language between them", () => {
     const used = new Set(small.flatMap((file) => operators(loadSpecFile(file)).map((operator) => operator.type)));
-    const mixers: Record<MixerSpec["type"] | "mlp", true> = {
+    const mixers: Record<MixerSpec["type"] | FfnSpec["type"], true> = {
       mamba: true,
       mamba2: true,
       gated_delta: true,
       linear_attention: true,
       attention: true,
       s4d: true,
+      latent_attention: true,
+      short_conv: true,
+      rg_lru: true,
+      wkv: true,
       rnn: true,
       mlp: true,
+      linear: true,
+      moe: true,
     };
     expect([...used].sort()).toEqual(Object.keys(mixers).sort());
   });

@@ -28,7 +28,7 @@ describe("a minimal file", () => {
     expect(spec).toMatchObject({
       name: "test",
       description: "",
-      embedding: { scale: 1 },
+      embedding: { scale: 1, norm: null, prefix_tokens: 0 },
       positions: null,
       final_norm: norm,
       head: { tied: true, bias: false, scale: 1, softcap: null },
@@ -38,18 +38,22 @@ describe("a minimal file", () => {
       index: 1,
       block: "M",
       weights: "layers.1",
+      input: "stream",
+      output: "stream",
       norm,
       post_norm: null,
       in_scale: 1,
       out_scale: 1,
       residual: { source: "stream", scale: 1 },
       combine: "sum",
+      out_proj: false,
       branches: [
         {
           name: "mixer",
           in_scale: 1,
           out_scale: 1,
           post_norm: null,
+          adapter: null,
           operator: {
             type: "mamba",
             d_inner: 128,
@@ -57,7 +61,9 @@ describe("a minimal file", () => {
             d_conv: 4,
             dt_rank: 4,
             conv_bias: true,
+            n_heads: 1,
             bias: false,
+            output_bias: false,
             inner_norm: null,
             dt_min: 0.001,
             dt_max: 0.1,
@@ -124,6 +130,26 @@ describe("derived sizes", () => {
       beta_fast: 32,
       beta_slow: 1,
       attention_factor: 0.1 * Math.log(4) + 1,
+      truncate: true,
+    });
+  });
+
+  test("of longrope are those for the length", () => {
+    const long = "factors: [1, 2, 3, 4], long_factors: [5, 6, 7, 8], original_max_length: 64";
+    const factors = (scaling: string) =>
+      mixer("attention", `n_heads: 8, rope: {scaling: {type: longrope, ${scaling}}}`).rope?.scaling;
+    expect(factors("factors: [1, 2, 3, 4]")).toMatchObject({ factors: [1, 2, 3, 4] });
+    expect(factors(long)).toMatchObject({ factors: [1, 2, 3, 4] });
+    expect(factors(`${long}, length: 64`)).toMatchObject({ factors: [1, 2, 3, 4] });
+    expect(factors(`${long}, length: 65`)).toMatchObject({ factors: [5, 6, 7, 8] });
+  });
+
+  test("of a proportional rope span the head", () => {
+    const scaling = "{type: proportional, factor: 2}";
+    expect(mixer("attention", `n_heads: 4, rope: {fraction: 0.4, scaling: ${scaling}}`).rope).toEqual({
+      theta: 10000,
+      rotary_dim: 16,
+      scaling: { type: "proportional", factor: 2, pairs: 3 },
     });
   });
 

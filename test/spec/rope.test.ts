@@ -26,6 +26,49 @@ describe("rope frequencies", () => {
     expect(frequencies[3]).toBeCloseTo(0.001 / 4, 12);
   });
 
+  test("of dynamic scaling are plain up to the length trained on and ntk scaling's beyond", () => {
+    const dynamic = (length: number) =>
+      of({
+        theta: 10000,
+        rotary_dim: 8,
+        scaling: { type: "dynamic", factor: 2, original_max_length: 64, length },
+      }).frequencies;
+    expect(dynamic(16)).toEqual(close([1, 0.1, 0.01, 0.001]));
+    expect(dynamic(64)).toEqual(close([1, 0.1, 0.01, 0.001]));
+    // 2 · 160 / 64 - 1 = 4
+    const ntk = of({ theta: 10000, rotary_dim: 8, scaling: { type: "ntk", factor: 4 } });
+    expect(dynamic(160)).toEqual(close(ntk.frequencies));
+  });
+
+  test("of a proportion of the pairs are those of the whole head, and then none", () => {
+    const { frequencies } = of({
+      theta: 10000,
+      rotary_dim: 8,
+      scaling: { type: "proportional", factor: 2, pairs: 3 },
+    });
+    expect(frequencies).toEqual(close([0.5, 0.05, 0.005, 0]));
+  });
+
+  test("of YaRN without whole pairs follow the ramp between real ones", () => {
+    const scaling = {
+      type: "yarn",
+      factor: 4,
+      original_max_length: 256,
+      beta_fast: 32,
+      beta_slow: 1,
+      attention_factor: 1,
+      truncate: false,
+    } as const;
+    // The ramp goes from pair 0.2098… to 3.2194…: (16 ln(256 / (2π β))) / (2 ln 10000).
+    const pair = (rotations: number): number => (8 * Math.log(256 / (2 * Math.PI * rotations))) / Math.log(10000);
+    const [low, high] = [pair(32), pair(1)];
+    const { frequencies } = of({ theta: 10000, rotary_dim: 16, scaling });
+    expect(frequencies.slice(0, 2)).toEqual(
+      close([1, 10000 ** -0.125].map((f, j) => f * (1 - 0.75 * Math.min(1, Math.max(0, (j - low) / (high - low)))))),
+    );
+    expect(frequencies[7]).toBeCloseTo(10000 ** -0.875 / 4, 12);
+  });
+
   test("follow YaRN's ramp", () => {
     const scaling = {
       type: "yarn",
@@ -34,6 +77,7 @@ describe("rope frequencies", () => {
       beta_fast: 32,
       beta_slow: 1,
       attention_factor: 1.1,
+      truncate: true,
     } as const;
     const { frequencies, attentionScaling } = of({ theta: 10000, rotary_dim: 16, scaling });
     expect(frequencies).toEqual(

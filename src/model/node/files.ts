@@ -1,12 +1,14 @@
 // Models and states as files on disk. Files are replaced whole or not at all.
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isHuggingFaceFolder, openHuggingFace } from "../../formats/huggingface/node/folder.ts";
 import { writeFileAtomic } from "../../formats/node/atomic-file.ts";
 import { fileSource, writeSafetensorsFile } from "../../formats/safetensors/node/file.ts";
 import { loadSpecFile } from "../../spec/node/files.ts";
+import type { ArchitectureSpec } from "../../spec/types.ts";
 import { ModelError } from "../error.ts";
-import { ARCHITECTURE_FILE, decodeWeights, encodeWeights, WEIGHTS_FILE } from "../files.ts";
-import { createModel, type Model, type ModelOptions } from "../model.ts";
+import { ARCHITECTURE_FILE, encodeWeights, openWeights, WEIGHTS_FILE } from "../files.ts";
+import { createModel, type Model, type ModelOptions, type WeightSource } from "../model.ts";
 import type { ModelState } from "../state.ts";
 
 /** Writes architecture.yaml and model.safetensors into `directory`, which is made if need be. */
@@ -18,17 +20,46 @@ export async function saveModel(model: Model, directory: string): Promise<void> 
   await writeFileAtomic(join(directory, ARCHITECTURE_FILE), (sink) => sink.write(text));
 }
 
-/** Opens a folder that `saveModel` wrote. @throws SpecError, ModelError or SafetensorsError, naming the file at fault. */
-export async function loadModel(directory: string, options: ModelOptions = {}): Promise<Model> {
+/** An architecture with weights on disk, which are read when they are asked for. Close it after use. */
+export interface OpenModel {
+  readonly spec: ArchitectureSpec;
+  readonly weights: WeightSource;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a folder that `saveModel` wrote, or a Hugging Face checkpoint.
+ * @throws SpecError, ModelError, SafetensorsError or HuggingFaceError, naming the file at fault
+ */
+export async function openModel(directory: string): Promise<OpenModel> {
+  if (!(await isModelOfOurs(directory)) && (await isHuggingFaceFolder(directory))) {
+    const { imported, close } = await openHuggingFace(directory);
+    return { spec: imported.spec, weights: imported, close };
+  }
   const spec = loadSpecFile(join(directory, ARCHITECTURE_FILE));
   const source = await fileSource(join(directory, WEIGHTS_FILE));
-  let weights: Map<string, Float32Array>;
   try {
-    weights = await decodeWeights(source, spec);
-  } finally {
+    return { spec, weights: await openWeights(source, spec), close: () => source.close() };
+  } catch (error) {
     await source.close();
+    throw error;
   }
-  return createModel(spec, { ...options, weights });
+}
+
+/** Whether a folder holds an architecture file, as those of runs, saved and imported models do. */
+export async function isModelOfOurs(directory: string): Promise<boolean> {
+  const status = await stat(join(directory, ARCHITECTURE_FILE)).catch(() => undefined);
+  return status?.isFile() === true;
+}
+
+/** The model in a folder, as {@link openModel}, with its weights in a runtime's memory. */
+export async function loadModel(directory: string, options: ModelOptions = {}): Promise<Model> {
+  const { spec, weights, close } = await openModel(directory);
+  try {
+    return await createModel(spec, { ...options, weights });
+  } finally {
+    await close();
+  }
 }
 
 /** Writes a state to `path`. */

@@ -19,13 +19,16 @@ export interface PlainProduct {
   readonly shared: boolean;
 }
 
-/** Emits kernel `matmul` with the scratch that its blocks of 512 × 512 of b and 512 × 96 of a transposed a need. */
+/** Bytes that a thread needs for blocks of 512 × 512 of b and 512 × 96 of a transposed a (kernels/common/product.as.ts). */
+export function productScratch({ n, k, transposeA }: Pick<PlainProduct, "n" | "k" | "transposeA">): number {
+  const depth = Math.min(k, 512);
+  return 4 * (depth * Math.min(16 * Math.ceil(n / 16), 512) + (transposeA ? (depth + 16) * 96 : 0));
+}
+
+/** Emits kernel `matmul`. */
 export function emitProduct(product: PlainProduct, emit: Emitter): void {
   const { a, b, bias, out, batch, m, n, k, transposeA, transposeB, shared } = product;
-  const depth = Math.min(k, 512);
-  const packedB = depth * Math.min(16 * Math.ceil(n / 16), 512);
-  const packedA = transposeA ? (depth + 16) * 96 : 0;
-  const scratchStride = 4 * (packedB + packedA);
+  const scratchStride = productScratch(product);
   const words: Word[] = [a, b, bias, out, emit.scratch(scratchStride * emit.threads), batch, m, n, k];
   words.push(transposeA ? 1 : 0, transposeB ? 1 : 0, shared ? 0 : n * k, scratchStride);
   emit.command("matmul", words);

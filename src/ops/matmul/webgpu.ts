@@ -42,7 +42,7 @@ export const lower: GpuLowering<MatmulAttributes> = ({ inputs, outputs, attribut
 };
 
 /** Elements first … first + count - 1 along one axis of the product, those that one dispatch sees. */
-interface Run {
+export interface Run {
   readonly first: number;
   readonly count: number;
 }
@@ -81,7 +81,7 @@ export function emitProduct(product: GpuProduct, emit: Emitter): void {
 const singles = (count: number): Run[] => Array.from({ length: count }, (_, first) => ({ first, count: 1 }));
 
 /** `total` rows cut so that no run of any operand, from where a part may start, is larger than a binding. */
-function runs(
+export function runs(
   total: number,
   operands: readonly { readonly storage: Storage; readonly width: number }[],
   { device: { maxBinding } }: Emitter,
@@ -98,7 +98,7 @@ function runs(
   }));
 }
 
-interface Tile {
+export interface Tile {
   readonly TILE_M: number;
   readonly TILE_N: number;
   readonly TILE_K: number;
@@ -109,9 +109,9 @@ interface Tile {
 }
 
 /** 64 threads with 4 × 4 sums each: many small workgroups, for products with few tiles. */
-const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 32, THREAD_M: 4, THREAD_N: 4, UNROLL: 4 };
+export const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 32, THREAD_M: 4, THREAD_N: 4, UNROLL: 4 };
 /** 64 threads with 8 × 8 sums each: a load from workgroup memory serves twice as many products. */
-const LARGE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 8, THREAD_N: 8, UNROLL: 4 };
+export const LARGE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 8, THREAD_N: 8, UNROLL: 4 };
 /** 256 threads with 4 × 4 sums each: fewer registers, more threads to hide latency with. */
 const WIDE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, THREAD_M: 4, THREAD_N: 4, UNROLL: 4 };
 
@@ -183,6 +183,7 @@ function emitWindow(product: GpuProduct, window: Window, emit: Emitter): void {
       VECTOR_B,
       VECTOR_OUT,
       ACCUMULATE: later && !partial,
+      GROUPED: 0,
     },
     uniforms: {
       m: sizes.m,

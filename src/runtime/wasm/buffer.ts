@@ -7,6 +7,11 @@ import type { Layout } from "./lowering.ts";
 /** Features in a panel of packed weights (kernels/common/panels.as.ts). */
 const PANEL = 16;
 
+/** A matrix, or matrices that fill whole panels: then their features may be counted through. */
+function fitsPanels(shape: readonly number[]): boolean {
+  return shape.length === 2 || (shape.length === 3 && (shape[1] ?? 0) % PANEL === 0);
+}
+
 export class WasmBuffer implements Buffer {
   readonly shape: readonly number[];
   readonly dtype: DType;
@@ -17,7 +22,7 @@ export class WasmBuffer implements Buffer {
   constructor(engine: Engine, type: BoundType, packed: boolean) {
     this.shape = type.shape;
     this.dtype = type.dtype;
-    this.layout = packed && type.shape.length === 2 ? "panels" : "plain";
+    this.layout = packed && fitsPanels(type.shape) ? "panels" : "plain";
     this.#engine = engine;
     const [features, depth] = this.#matrix();
     const elements = this.layout === "panels" ? Math.ceil(features / PANEL) * PANEL * depth : sizeOf(type.shape);
@@ -26,7 +31,7 @@ export class WasmBuffer implements Buffer {
   }
 
   #matrix(): [features: number, depth: number] {
-    return [this.shape[0] ?? 1, this.shape[1] ?? 1];
+    return [sizeOf(this.shape.slice(0, -1)), this.shape.at(-1) ?? 1];
   }
 
   #view(address = this.address): HostArray {

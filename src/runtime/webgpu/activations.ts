@@ -13,11 +13,13 @@ const makers = new Set([
   "long_convolution",
   "map",
   "matmul",
+  "rg_lru",
   "rms_norm",
   "rope",
   "selective_scan",
   "slice",
   "transpose",
+  "wkv",
 ]);
 
 /** Inputs that must not be halves, by op. */
@@ -26,6 +28,10 @@ const exact: Readonly<Record<string, readonly number[]>> = {
   linear_attention: [3, 4],
   // Delta.
   selective_scan: [1],
+  // The decay.
+  rg_lru: [1],
+  // Keys, decay and bonus.
+  wkv: [0, 2, 3],
   // What is summed is rounded to its last bit by every layer.
   rms_norm: [3],
   layer_norm: [3],

@@ -1,0 +1,23 @@
+// Checkpoints on the GPU (a software one, which compiles slowly: a few of different kinds stand for all).
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createModel } from "../../../src/model/model.ts";
+import type { Runtime } from "../../../src/runtime/types.ts";
+import { createWebGpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import { largestError, openCase, rowsOf } from "./cases.ts";
+
+let gpu: Runtime;
+beforeAll(async () => {
+  gpu = await createWebGpuRuntime({ adapter: "software", limits: "default", subgroups: false, f16: false });
+});
+afterAll(() => gpu.close());
+
+describe.each(["mamba", "mamba2", "qwen3", "gpt2"])("%s", (name) => {
+  it("webgpu: the logits of transformers, within three times the tolerance", async () => {
+    const one = await openCase(name);
+    const model = await createModel(one.imported.spec, { runtime: gpu, weights: one.imported });
+    const { logits } = await model.forward(rowsOf(one));
+    expect(largestError(logits, one.logits)).toBeLessThanOrEqual(3 * one.meta.tolerance.logits_atol);
+    await model.close();
+    await one.close();
+  });
+});
