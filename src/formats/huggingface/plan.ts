@@ -106,19 +106,13 @@ function expand(rule: Rule, scope: Scope, shapes: ParameterShapes, covered: Read
     );
   }
   const matrices = names.map((parameter) => ({ parameter, shape: shapes.get(parameter) ?? [] }));
+  const experts = matrices[0]?.shape[0] ?? 0;
   if (!rule.stored.some((name) => name.includes("{expert}"))) {
     const parts = matrices.map(({ parameter, shape }) => ({ parameter, first: 0, rows: matrixOf(shape).rows }));
     if (rule.cut === true) return cutTensors(rule, stored, parts, matrixOf(matrices[0]?.shape ?? []).columns);
-    return [
-      storedTensor(
-        rule,
-        stored,
-        parts,
-        matrices.map(({ shape }) => shape),
-      ),
-    ];
+    const own = matrices.map(({ shape }) => shape);
+    return [storedTensor(rule.perExpert === true ? stacked(rule, experts) : rule, stored, parts, own)];
   }
-  const experts = matrices[0]?.shape[0] ?? 0;
   return Array.from({ length: experts }, (_, expert) => {
     const parts = matrices.map(({ parameter, shape }) => {
       const rows = matrixOf(shape).rows / experts;
@@ -132,6 +126,11 @@ function expand(rule: Rule, scope: Scope, shapes: ParameterShapes, covered: Read
       matrices.map(({ shape }) => shape.slice(1)),
     );
   });
+}
+
+/** A rule for each index of the first axis as one for all of them together. */
+function stacked(rule: Rule, experts: number): Rule {
+  return { ...rule, groups: experts, shape: (rows, columns) => [experts, rows / experts, columns] };
 }
 
 /** One tensor for each name: the rows of all parts, cut equally. A cut may go through a parameter. */

@@ -17,6 +17,8 @@ export interface Rule {
   readonly parameters: readonly string[];
   /** How often the stacking is repeated; default once. */
   readonly groups?: number;
+  /** As `groups`, once for each index of the parameters' first axis, which is then the stored tensor's first axis. */
+  readonly perExpert?: boolean;
   /** whole: stored as [columns, rows] (GPT-2's linear layers). each: every parameter is stored transposed, then stacked. */
   readonly transposed?: "whole" | "each" | undefined;
   /** `stored` names the equal parts that the stacked rows are cut into, instead of one tensor with several names. */

@@ -35,7 +35,7 @@ function convert(config: ConfigReader): Conversion {
   neutralSsmFields(config);
   config.neutral("z_loss_coefficient", "mamba_chunk_size", "attn_rotary_emb");
   config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
-  const decoder = readDecoder(config, { vocabulary: 128000, eps: ["rms_norm_eps", 1e-5] });
+  const decoder = readDecoder(config, { width: 4096, vocabulary: 128000, eps: ["rms_norm_eps", 1e-5] });
   const { d_model } = decoder;
   const inner = config.number("mamba_expand", 2) * d_model;
   const mixer = {

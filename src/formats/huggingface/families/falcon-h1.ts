@@ -39,7 +39,7 @@ function convert(config: ConfigReader): Conversion {
   config.must("mamba_use_mlp", [null, true], "layers without an MLP");
   config.must("attn_layer_indices", [null], "attention in some layers only");
   config.must("sliding_window", [null], "attention in a window");
-  const decoder = readDecoder(config, { vocabulary: 128000, eps: ["rms_norm_eps", 1e-5] });
+  const decoder = readDecoder(config, { width: 4096, vocabulary: 128000, eps: ["rms_norm_eps", 1e-5] });
   const { d_model } = decoder;
   const expand = config.number("mamba_expand", 2);
   const inner = config.isNull("mamba_d_ssm") ? Math.floor(expand * d_model) : config.count("mamba_d_ssm", 1024);

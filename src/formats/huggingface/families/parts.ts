@@ -203,8 +203,9 @@ export function epsOf(spec: ArchitectureSpec): number {
 
 /** What a family does not say in its configuration. */
 export interface DecoderDefaults {
+  /** Left out: the configuration must say it. */
   readonly width?: number;
-  readonly vocabulary: number;
+  readonly vocabulary?: number;
   /** Name and default of the norms' eps. */
   readonly eps: readonly [name: FieldName, fallback: number];
   readonly tied?: boolean;
@@ -214,8 +215,8 @@ export interface DecoderDefaults {
 
 /** The fields of an architecture file around its blocks. */
 export function readDecoder(config: ConfigReader, defaults: DecoderDefaults) {
-  config.neutral("attention_dropout", "hidden_dropout", "router_aux_loss_coef");
-  const { width = 4096, vocabulary, eps, tied = false, normWeight } = defaults;
+  config.neutral("attention_dropout", "hidden_dropout");
+  const { width, vocabulary, eps, tied = false, normWeight } = defaults;
   return {
     d_model: config.count("hidden_size", width),
     vocab_size: config.count("vocab_size", vocabulary),

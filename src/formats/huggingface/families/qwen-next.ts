@@ -1,10 +1,13 @@
 // Qwen3-Next and the text models of Qwen3.5 (Qwen team 2025-26): Gated DeltaNet, every fourth layer gated attention with a
 // part of each head rotated; norms of 1 + w.
+
+import type { MoeFields } from "../../../spec/types.generated.ts";
 import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { convolution, linear, type Rule, rule } from "../table.ts";
+import { balanceLoss, moeFields } from "./moe.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
@@ -16,10 +19,12 @@ import {
   readLayerTypes,
   writeDecoder,
 } from "./parts.ts";
-import { attentionRules, decoderTable, mlpRules, normRules } from "./rules.ts";
+import { attentionRules, decoderTable, expertRules, mlpRules, normRules, sharedExpertRules } from "./rules.ts";
 
 interface Variant {
   readonly type: string;
+  /** Multimodal models that it is the text model of. */
+  readonly partOf?: readonly string[];
   readonly architecture: string;
   readonly width: number;
   readonly depth: number;
@@ -29,10 +34,26 @@ interface Variant {
   readonly maxLength: number;
   /** Projections packed by key head (Qwen3-Next), or one after the other. */
   readonly packed: boolean;
+  /** Experts: in the layers that the configuration says, in every layer, or nowhere. */
+  readonly experts: "some" | "all" | "none";
 }
+
+export const qwen3Next = family({
+  type: "qwen3_next",
+  architecture: "Qwen3NextForCausalLM",
+  width: 2048,
+  depth: 48,
+  vocabulary: 151936,
+  intermediate: 5632,
+  kvHeads: 2,
+  maxLength: 32768,
+  packed: true,
+  experts: "some",
+});
 
 export const qwen35 = family({
   type: "qwen3_5_text",
+  partOf: ["qwen3_5"],
   architecture: "Qwen3_5ForCausalLM",
   width: 4096,
   depth: 32,
@@ -41,11 +62,27 @@ export const qwen35 = family({
   kvHeads: 4,
   maxLength: 32768,
   packed: false,
+  experts: "none",
+});
+
+export const qwen35Moe = family({
+  type: "qwen3_5_moe_text",
+  partOf: ["qwen3_5_moe"],
+  architecture: "Qwen3_5MoeForCausalLM",
+  width: 2048,
+  depth: 40,
+  vocabulary: 248320,
+  intermediate: 5632,
+  kvHeads: 2,
+  maxLength: 32768,
+  packed: false,
+  experts: "all",
 });
 
 function family(variant: Variant): Family {
   return {
     modelTypes: [variant.type],
+    partOf: variant.partOf ?? [],
     architecture: variant.architecture,
     convert: (config) => convert(config, variant),
     configure: (spec) => configure(spec, variant),
@@ -60,6 +97,7 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
   const eps = ["rms_norm_eps", 1e-6] as const;
   const decoder = readDecoder(config, { width, vocabulary, eps, normWeight: "one_plus" });
   config.neutral("mtp_num_hidden_layers", "mtp_use_dedicated_embeddings");
+  if (variant.experts === "none") config.neutral("router_aux_loss_coef");
   const activation = config.choice("hidden_act", ACTIVATIONS, "silu");
   if (activation !== "silu") config.problem("hidden_act", "another activation of the convolution is not supported");
   const keyHeads = config.count("linear_num_key_heads", 16);
@@ -91,12 +129,15 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
   const types = readLayerTypes(config, "layer_types", layers, [LINEAR, FULL], (i) =>
     (i + 1) % interval === 0 ? FULL : LINEAR,
   );
+  const routed = routedLayers(config, variant);
+  const intermediate = variant.experts === "all" ? 1 : config.count("intermediate_size", variant.intermediate);
   const { stack, fields } = stackLayers(
-    types.map((type) => [type === FULL ? "*" : "D", "-"]),
+    types.map((type, i) => [type === FULL ? "*" : "D", routed(i) ? "E" : "-"]),
     {
       D: { mixer: delta },
       "*": { mixer: attention },
-      "-": { ffn: mlpFields(config.count("intermediate_size", variant.intermediate), activation) },
+      "-": { ffn: mlpFields(intermediate, activation) },
+      ...(variant.experts === "none" ? {} : { E: { ffn: readExperts(config, variant) } }),
     },
   );
   return {
@@ -116,6 +157,12 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
           ...linear("self_attn.k_norm", "mixer.k_norm"),
         ],
         "-": [...normRules("post_attention_layernorm"), ...mlpRules("mlp.")],
+        E: [
+          ...normRules("post_attention_layernorm"),
+          rule("mlp.gate.weight", "ffn.router.weight"),
+          expertRules("mlp."),
+          ...sharedExpertRules("mlp.shared_expert.", "mlp.shared_expert_gate.weight"),
+        ],
       },
       ignored: [
         { stored: "mtp.*", reason: "the head that predicts several tokens ahead, for speculative decoding" },
@@ -123,6 +170,28 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
       ],
     }),
   };
+}
+
+/** Which layers have experts. */
+function routedLayers(config: ConfigReader, { experts }: Variant): (layer: number) => boolean {
+  if (experts !== "some") return () => experts === "all";
+  const dense = config.numbers("mlp_only_layers", []);
+  const step = config.count("decoder_sparse_step", 1);
+  const count = config.experts("num_experts", 512);
+  return (layer) => count > 0 && !dense.includes(layer) && (layer + 1) % step === 0;
+}
+
+function readExperts(config: ConfigReader, { experts }: Variant): MoeFields {
+  if (experts === "all") config.neutral("norm_topk_prob", "intermediate_size");
+  const normalize = experts === "all" || config.flag("norm_topk_prob", true);
+  return moeFields({
+    type: "moe",
+    n_experts: config.experts("num_experts", experts === "all" ? 256 : 512),
+    top_k: config.experts("num_experts_per_tok", experts === "all" ? 8 : 10),
+    d_ff: config.count("moe_intermediate_size", 512),
+    router: { normalize, ...balanceLoss(config) },
+    shared: { d_ff: config.count("shared_expert_intermediate_size", 512), gate: "sigmoid" },
+  });
 }
 
 /** Rows of each key head together: its query and key, and the values and gates of the value heads that share it. */
@@ -158,8 +227,10 @@ function configure(spec: ArchitectureSpec, variant: Variant): ConfigFields | und
   const [delta] = operatorsOf(spec, "gated_delta");
   const [attention] = operatorsOf(spec, "attention");
   const [mlp] = operatorsOf(spec, "mlp");
+  const [moe] = operatorsOf(spec, "moe");
   const layers = pairs(spec.layers);
-  if (delta === undefined || mlp === undefined || layers === undefined) return undefined;
+  if (delta === undefined || layers === undefined || (mlp === undefined && moe === undefined)) return undefined;
+  const dense = layers.flatMap(([, { branches }], i) => (branches[0]?.operator.type === "mlp" ? [i] : []));
   return tidy({
     ...writeDecoder(spec),
     linear_num_key_heads: delta.n_key_heads,
@@ -174,8 +245,19 @@ function configure(spec: ArchitectureSpec, variant: Variant): ConfigFields | und
     head_dim: attention?.head_dim,
     attention_bias: attention?.qkv_bias,
     rope_parameters: attention?.rope == null ? undefined : writeRope(attention.rope, attention.head_dim, 0.25),
-    intermediate_size: mlp.d_ff,
-    hidden_act: ACTIVATION_NAMES[mlp.activation],
+    intermediate_size: mlp?.d_ff,
+    hidden_act: ACTIVATION_NAMES[mlp?.activation ?? "silu"],
+    ...(variant.experts === "none" || moe === undefined
+      ? { num_experts: variant.experts === "some" ? 0 : undefined }
+      : {
+          num_experts: moe.n_experts,
+          num_experts_per_tok: moe.top_k,
+          moe_intermediate_size: moe.d_ff,
+          shared_expert_intermediate_size: moe.shared?.d_ff,
+          norm_topk_prob: moe.router.normalize,
+          router_aux_loss_coef: moe.router.balance_loss,
+          mlp_only_layers: variant.experts === "some" ? dense : undefined,
+        }),
     max_position_embeddings: variant.maxLength,
   });
 }

@@ -43,12 +43,51 @@ export function attentionRules(at: string, mixer = "mixer", out = "o_proj"): Rul
 }
 
 /** Tensors of an MLP. */
-export function mlpRules(at: string, names = ["gate_proj", "up_proj", "down_proj"]): Rule[] {
-  const [gate = "", up = "", down = ""] = names;
+export function mlpRules(at: string, [gate, up, down]: MlpNames = PROJECTIONS): Rule[] {
   return [
     ...linear(`${at}${gate}`, "ffn.gate_proj"),
     ...linear(`${at}${up}`, "ffn.up_proj"),
     ...linear(`${at}${down}`, "ffn.down_proj"),
+  ];
+}
+
+/** Names of an MLP's three matrices, or of an expert's. */
+export type MlpNames = readonly [gate: string, up: string, down: string];
+
+const PROJECTIONS: MlpNames = ["gate_proj", "up_proj", "down_proj"];
+
+/**
+ * Experts, a tensor for each matrix of each, or, as transformers holds them in memory, stacked and with gate and up in one.
+ * `gated`: whether there is a gate at all.
+ */
+export function expertRules(at: string, names: MlpNames = PROJECTIONS, gated = true): Alternatives {
+  const own = PROJECTIONS.map((name) => `ffn.experts.${name}.weight`);
+  const used = gated ? [0, 1, 2] : [1, 2];
+  const split = used.map((i) => rule(`${at}experts.{expert}.${names[i]}.weight`, own[i] ?? ""));
+  return {
+    either: [split, fusedExperts(`${at}experts.gate_up_proj`, `${at}experts.down_proj`, gated, `${at}experts.up_proj`)],
+  };
+}
+
+/** Experts stacked along the first axis: gate and up as [experts, 2 · d_ff, width], down as [experts, width, d_ff]. */
+export function fusedExperts(
+  gateUp: string | readonly string[],
+  down: string | readonly string[],
+  gated = true,
+  up = "",
+): Rule[] {
+  const own = (name: string): string => `ffn.experts.${name}.weight`;
+  return [
+    gated ? { ...rule(gateUp, [own("gate_proj"), own("up_proj")]), perExpert: true } : rule(up, own("up_proj")),
+    rule(down, own("down_proj")),
+  ];
+}
+
+/** An expert that every token uses, and its gate where it has one. */
+export function sharedExpertRules(at: string, gate?: string): Rule[] {
+  return [
+    ...PROJECTIONS.flatMap((name) => linear(`${at}${name}`, `ffn.shared.${name}`)),
+    ...(gate === undefined ? [] : [rule(gate, "ffn.shared.output_gate.weight")]),
   ];
 }
 
