@@ -49,7 +49,8 @@ export const lower: GpuLowering<DiagonalScanAttributes> = ({ inputs, outputs, at
   };
   const stateSize = 2 * channels * constants.MODES;
   for (const { first, rows } of rowRuns(batch, Math.max(tokens * channels, stateSize), "f32", emit.device)) {
-    const cut = (tensor: GpuTensor | Scratch | undefined, size: number) => tensor && part(tensor, first * size, rows * size);
+    const cut = (tensor: GpuTensor | Scratch | undefined, size: number) =>
+      tensor && part(tensor, first * size, rows * size);
     const [h0, hT] = [cut(inputs[5], stateSize), cut(outputs[1], stateSize)];
     const runs = runsOf(rows, tokens, channels, layout.TEAMS);
     const span = Math.max(1, Math.ceil(tokens / runs));

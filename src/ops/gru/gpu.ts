@@ -1,5 +1,12 @@
 // How gru and its gradient share out their work on the GPU: a workgroup per few rows that walks through time, or a dispatch per token.
-import { type DeviceFacts, type Emitter, type GpuTensor, part, rowRuns, type Scratch } from "../../runtime/webgpu/lowering.ts";
+import {
+  type DeviceFacts,
+  type Emitter,
+  type GpuTensor,
+  part,
+  rowRuns,
+  type Scratch,
+} from "../../runtime/webgpu/lowering.ts";
 
 const WORKGROUP = 256;
 /** Weights of this many bytes are better read by the whole device once per token than by one workgroup at a time. */
