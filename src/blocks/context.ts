@@ -4,6 +4,15 @@ import { formatShape, GraphError, type Shape, sameShape } from "../graph/shape.t
 import type { StateBinding, Tensor } from "../graph/types.ts";
 import type { AdapterSpec, InitSpec, RouterSpec } from "../spec/types.ts";
 
+/** What attention reads, and may share with layers after it. */
+export interface KeyValues {
+  readonly k: Tensor;
+  readonly v: Tensor;
+  /** Caches; undefined in stateless graphs. */
+  readonly pastKey: Tensor | undefined;
+  readonly pastValue: Tensor | undefined;
+}
+
 export interface BlockContext {
   /** Width of the residual stream. */
   readonly width: number;
@@ -21,6 +30,10 @@ export interface BlockContext {
   weight(name: string, out: number, input: number, count?: number): Tensor;
   /** A matrix [out, in], or a stack, that leads back into the residual stream (its initial scale may depend on the depth). */
   outputWeight(name: string, out: number, input: number, count?: number): Tensor;
+  /** Whether operators project their result to the width of the stream; if not, the block does. */
+  readonly projectsOut: boolean;
+  /** Keys and values of the nearest attention before. */
+  readonly keys: { latest: KeyValues | undefined };
   /** A vector that starts at zero and does not decay. */
   bias(name: string, size: number): Tensor;
   /**
@@ -59,6 +72,7 @@ export interface ModelContext {
   readonly width: number;
   readonly init: InitSpec;
   readonly depth: number;
+  readonly keys: { latest: KeyValues | undefined };
 }
 
 const stacked = (out: number, input: number, count: number | undefined): readonly number[] =>
@@ -69,7 +83,10 @@ export function blockContext(
   model: ModelContext,
   weights: string,
   own: string,
-  adapter: AdapterSpec | null = null,
+  {
+    adapter = null,
+    projectsOut = true,
+  }: { readonly adapter?: AdapterSpec | null; readonly projectsOut?: boolean } = {},
 ): BlockContext {
   const open = new Map<string, Tensor>();
   const make: BlockContext["parameter"] = (name, ...rest) => makeAt(`${weights}.${name}`, ...rest);
@@ -90,6 +107,8 @@ export function blockContext(
   const { std, rescale_residual } = model.init;
   return {
     width: model.width,
+    projectsOut,
+    keys: model.keys,
     init: model.init,
     position: model.position,
     parameter: make,

@@ -23,13 +23,14 @@ import { mamba2 } from "./mamba2.ts";
 import { linear as linearLayer, mlp } from "./mlp.ts";
 import { moe } from "./moe.ts";
 import { applyNorm } from "./norm.ts";
+import { projectOut } from "./projections.ts";
 import { rgLru } from "./rg-lru.ts";
 import { rnn } from "./rnn.ts";
 import { s4d } from "./s4d.ts";
 import { shortConv } from "./short-conv.ts";
 import { wkv } from "./wkv.ts";
 
-/** Inputs of model graphs: `tokens` i32 [B, T]; `position` i32 [B], tokens before this call; `positions` i32 [B, T], each
+/** Inputs of model graphs: `tokens` i32 [B, T], where ids from the vocabulary's size on are those of prefix tokens; `position` i32 [B], tokens before this call; `positions` i32 [B, T], each
  * token's own position (only where positions are learned); `targets` i32 [B, T], -100 where nothing is to be predicted. */
 export interface ModelGraphOptions {
   /** Whether states go in and out; without, every row starts from nothing. */
@@ -53,11 +54,17 @@ function buildBody(spec: ArchitectureSpec, { stateful, lastOnly = false }: Model
     width: spec.d_model,
     init: spec.init,
     depth: spec.layers.length,
+    keys: { latest: undefined },
   };
   const root = (name: string): BlockContext => blockContext(context, name, name);
   const table = root("embedding").weight("weight", spec.vocab_size, spec.d_model);
   const first = withScope("embedding", () => {
-    const vectors = scale(gather(table, input("tokens", ["B", "T"], "i32")), spec.embedding.scale);
+    const { prefix_tokens } = spec.embedding;
+    const prefix = prefix_tokens > 0 ? [root("embedding").weight("prefix", prefix_tokens, spec.d_model)] : [];
+    const vectors = scale(
+      gather(concat([table, ...prefix], 0), input("tokens", ["B", "T"], "i32")),
+      spec.embedding.scale,
+    );
     const normed = (x: Tensor): Tensor => applyNorm(x, spec.embedding.norm, "norm", root("embedding"));
     if (spec.positions === null) return normed(vectors);
     const positions = root("positions").weight("weight", spec.positions.max_length, spec.d_model);
@@ -103,7 +110,8 @@ function readInput({ stream, side, first }: Flow, { index, input: source }: Reso
 function applyLayer(flow: Flow, layer: ResolvedLayer, model: ModelContext): Tensor {
   const at = (name: string, adapter: ResolvedBranch["adapter"] = null): BlockContext => {
     const weights = name === "" ? layer.weights : `${layer.weights}.${name}`;
-    return blockContext(model, weights, `layers.${layer.index}.${name}`, adapter);
+    const projectsOut = name === "" || !layer.out_proj;
+    return blockContext(model, weights, `layers.${layer.index}.${name}`, { adapter, projectsOut });
   };
   const normed = applyNorm(readInput(flow, layer), layer.norm, "norm", at(""));
   const y = scale(normed, layer.in_scale);
@@ -112,7 +120,8 @@ function applyLayer(flow: Flow, layer: ResolvedLayer, model: ModelContext): Tens
   );
   const sum = results.reduce((total, result) => add(total, result));
   const combined = layer.combine === "mean" ? scale(sum, 1 / results.length) : sum;
-  const out = scale(applyNorm(combined, layer.post_norm, "post_norm", at("")), layer.out_scale);
+  const projected = layer.out_proj ? projectOut(combined, "out_proj", at("")) : combined;
+  const out = scale(applyNorm(projected, layer.post_norm, "post_norm", at("")), layer.out_scale);
   if (layer.output === "side" || layer.residual.source === "none") return out;
   return add(scale(layer.residual.source === "stream" ? flow.stream : normed, layer.residual.scale), out);
 }

@@ -78,8 +78,8 @@ function sharedExpert(
   { d_ff, bias, gate }: SharedExpertSpec,
   context: BlockContext,
 ): Tensor {
-  const neutral = { gate_scale: 1, token_shift: false, output_gate: "none" } as const;
-  const result = mlp(x, { type: "mlp", d_ff, activation, gated, bias, ...neutral }, within(context, "shared"));
+  const plain = { gate_scale: 1, token_shift: false, output_gate: "none" } as const;
+  const result = mlp(x, { type: "mlp", d_ff, activation, gated, bias, ...plain }, within(context, "shared"));
   if (gate === "none") return result;
   return mul(result, activate(project(x, "shared.output_gate", 1, context), gate));
 }

@@ -15,8 +15,9 @@ export function project(x: Tensor, name: string, size: number, context: BlockCon
   return adapted(linear(x, weight, bias ? context.bias(`${name}.bias`, size) : undefined), x, name, context);
 }
 
-/** The projection back to the width of the residual stream. */
+/** The projection back to the width of the residual stream, unless the block sees to that. */
 export function projectOut(x: Tensor, name: string, context: BlockContext, bias = false): Tensor {
+  if (!context.projectsOut) return x;
   const weight = context.outputWeight(`${name}.weight`, context.width, fixedDimAt(x.shape, -1));
   return adapted(linear(x, weight, bias ? context.bias(`${name}.bias`, context.width) : undefined), x, name, context);
 }

@@ -39,6 +39,7 @@ export function equalAttention(spec: ArchitectureSpec): AttentionSpec {
     window: null,
     softcap: own?.softcap ?? null,
     qk_norm: own?.qk_norm ?? null,
+    share_kv: false,
     sink: own?.sink ?? false,
     scale: 1 / Math.sqrt(head_dim),
     qkv_bias: own?.qkv_bias ?? false,
@@ -57,6 +58,6 @@ export function attentionOnly(spec: ArchitectureSpec): ArchitectureSpec {
   return {
     ...spec,
     name: `${spec.name} with attention only`,
-    layers: spec.layers.map((layer) => ({ ...layer, branches: layer.branches.map(replace) })),
+    layers: spec.layers.map((layer) => ({ ...layer, out_proj: false, branches: layer.branches.map(replace) })),
   };
 }

@@ -189,8 +189,8 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
   const total = parameters.reduce((sum, parameter) => sum + sizeOfParameter(parameter), 0);
   // A layer that uses shared weights may have some of its own beside them.
   const scopesOf = ({ index, weights }: ResolvedLayer): Set<string> => new Set([weights, `layers.${index}`]);
-  const inScopes = (scopes: Iterable<string>, counts = byScope): number =>
-    [...scopes].reduce((sum, scope) => sum + (counts.get(scope) ?? 0), 0);
+  const inScopes = (sizes: ReadonlyMap<string, number>, scopes: Iterable<string>): number =>
+    [...scopes].reduce((sum, scope) => sum + (sizes.get(scope) ?? 0), 0);
   return {
     name: spec.name,
     description: spec.description,
@@ -202,8 +202,8 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
       index: layer.index,
       block: layer.block,
       operators: layer.branches.map((branch) => branch.operator.type),
-      parameters: inScopes(scopesOf(layer)),
-      active_parameters: inScopes(scopesOf(layer), activeByScope),
+      parameters: inScopes(byScope, scopesOf(layer)),
+      active_parameters: inScopes(activeByScope, scopesOf(layer)),
       shared: isShared(layer) ? layer.weights : null,
       flops_per_token: perToken(work, (tallied) => tallied.layers.get(layer.index) ?? 0),
       state: stateReport(
@@ -212,7 +212,7 @@ export function inspectWith(estimator: Estimator, contexts: readonly number[]): 
       ),
     })),
     outside: {
-      parameters: total - inScopes(new Set(spec.layers.flatMap((layer) => [...scopesOf(layer)]))),
+      parameters: total - inScopes(byScope, new Set(spec.layers.flatMap((layer) => [...scopesOf(layer)]))),
       flops_per_token: perToken(work, (tallied) => tallied.layers.get(OUTSIDE) ?? 0),
     },
     ops: opShares(work),

@@ -9,6 +9,7 @@ import type { Buffer, HostArray, Runtime } from "../runtime/types.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { ModelError } from "./error.ts";
 import type { WeightSource } from "./model.ts";
+import { prefixIds, withPrefix } from "./prefix.ts";
 
 export interface LossGradients {
   /** Mean cross entropy in nats of each token given those before it. */
@@ -51,9 +52,14 @@ export async function lossAndGradients(
         runtime.buffer({ shape: parameterAttributes(tensor).shape as readonly number[], dtype: "f32" }, data),
       );
     }
-    const program = await runtime.compile(graph, { bindings: { B: batch, T: length, C: length }, buffers });
+    const { prefix_tokens: prefix } = spec.embedding;
+    const time = prefix + length;
+    const program = await runtime.compile(graph, { bindings: { B: batch, T: time, C: time }, buffers });
     try {
-      const inputs: Record<string, HostArray> = { tokens, targets: nextTokens(tokens, length) };
+      const inputs: Record<string, HostArray> = {
+        tokens: withPrefix(tokens, length, prefixIds(spec, 1)),
+        targets: withPrefix(nextTokens(tokens, length), length, new Int32Array(prefix).fill(IGNORED_TARGET)),
+      };
       if (spec.positions !== null) inputs.positions = tokens.map((_, i) => i % length);
       const outputs = await program.run(inputs);
       return {

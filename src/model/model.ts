@@ -15,6 +15,7 @@ import { ModelError } from "./error.ts";
 import { foldWeights } from "./fold.ts";
 import { specHash } from "./hash.ts";
 import { initialiseParameters } from "./initialise.ts";
+import { prefixIds, withoutPrefix, withPrefix } from "./prefix.ts";
 import { createSampler, type SamplingOptions } from "./sample.ts";
 import { dependsOnCapacity, ModelState, requireSameSpec, type StateLayout, type StateSlot } from "./state.ts";
 
@@ -167,25 +168,55 @@ export class Model {
   async #forward(rows: TokenRows, { state, logits = "all" }: ForwardOptions): Promise<ForwardResult> {
     const { batch, length, tokens } = flatten(rows, this.spec.vocab_size);
     const last = logits === "last";
-    const inputs: Record<string, HostArray> = { tokens };
-    const starts = state?.positions ?? new Int32Array(batch);
-    if (state !== undefined) {
-      requireSameSpec(state.layout.specHash, this.stateLayout, "state");
-      if (state.batch !== batch) throw new ModelError(`the state has ${state.batch} rows, the tokens have ${batch}`);
-      inputs.position = starts.slice();
-      const needed = Math.max(...starts) + length;
-      if (this.#needsCapacity() && needed > state.capacity) await state.reserve(roomFor(needed));
+    const shape = [batch, last ? 1 : length, this.spec.vocab_size] as const;
+    const { prefix_tokens: prefix } = this.spec.embedding;
+    if (state === undefined) {
+      const all = prefix === 0 ? tokens : withPrefix(tokens, length, prefixIds(this.spec, 1));
+      const values = await this.#run(all, new Int32Array(batch), last, undefined);
+      return { logits: last ? values : withoutPrefix(values, length + prefix, prefix, this.spec.vocab_size), shape };
     }
+    requireSameSpec(state.layout.specHash, this.stateLayout, "state");
+    if (state.batch !== batch) throw new ModelError(`the state has ${state.batch} rows, the tokens have ${batch}`);
+    const needed = prefix + Math.max(...state.positions) + length;
+    if (this.#needsCapacity() && needed > state.capacity) await state.reserve(roomFor(needed));
+    const fresh = state.positions.filter((position) => position === 0).length;
+    if (prefix > 0 && fresh > 0) {
+      if (fresh < batch)
+        throw new ModelError(`of ${batch} rows ${fresh} have yet to read the prefix; all must, or none`);
+      await this.#run(prefixIds(this.spec, batch), new Int32Array(batch), true, state);
+    }
+    const values = await this.#run(
+      tokens,
+      state.positions.map((position) => position + prefix),
+      last,
+      state,
+    );
+    for (let row = 0; row < batch; row++) state.positions[row] = (state.positions[row] ?? 0) + length;
+    return { logits: values, shape };
+  }
+
+  /** Logits of tokens [B, T] whose rows begin at the positions `starts`. */
+  async #run(
+    tokens: Int32Array,
+    starts: Int32Array,
+    last: boolean,
+    state: ModelState | undefined,
+  ): Promise<Float32Array> {
+    const length = tokens.length / starts.length;
+    const inputs: Record<string, HostArray> = state === undefined ? { tokens } : { tokens, position: starts };
     if (this.spec.positions !== null)
       inputs.positions = this.#positions(starts, length, this.spec.positions.max_length);
-    const { program, slot } = await this.#program(batch, length, state?.capacity ?? 1, last, state !== undefined);
+    const { program, slot } = await this.#program(
+      starts.length,
+      length,
+      state?.capacity ?? 1,
+      last,
+      state !== undefined,
+    );
     if (state !== undefined && slot !== undefined) await state.enter(slot);
-    const outputs = await program.run(inputs);
-    if (state !== undefined)
-      for (let row = 0; row < batch; row++) state.positions[row] = (state.positions[row] ?? 0) + length;
-    const values = outputs.logits;
-    if (!(values instanceof Float32Array)) throw new ModelError("the program computed no logits");
-    return { logits: values, shape: [batch, last ? 1 : length, this.spec.vocab_size] };
+    const { logits } = await program.run(inputs);
+    if (!(logits instanceof Float32Array)) throw new ModelError("the program computed no logits");
+    return logits;
   }
 
   /**

@@ -10,7 +10,7 @@ import {
   unknownBlocks,
 } from "./pattern.ts";
 import type { Span } from "./source.ts";
-import type { ResolvedLayer } from "./types.ts";
+import type { AttentionSpec, ResolvedLayer } from "./types.ts";
 
 /** One layer: the block it uses, or the blocks it runs in parallel. */
 export interface PlacedLayer {
@@ -177,4 +177,39 @@ export function checkSide(layers: readonly ResolvedLayer[], placed: readonly Pla
     exists = true;
   }
   if (unread !== undefined) lost(unread);
+}
+
+/** Complains where attention shares keys that no layer before it has made, or that are not as it needs them. */
+export function checkSharedKeys(
+  layers: readonly ResolvedLayer[],
+  placed: readonly PlacedLayer[],
+  complain: Complain,
+): void {
+  let latest: { readonly layer: number; readonly spec: AttentionSpec } | undefined;
+  for (const [index, layer] of layers.entries()) {
+    for (const { operator } of layer.branches) {
+      if (operator.type !== "attention") continue;
+      if (!operator.share_kv) {
+        latest = { layer: index, spec: operator };
+        continue;
+      }
+      const at = placed[index];
+      if (at === undefined) continue;
+      const who = `layer ${index} (${layer.block})`;
+      if (latest === undefined) {
+        complain({
+          span: at.span,
+          path: at.path,
+          message: `${who} shares the keys of an attention before it; there is none`,
+        });
+        continue;
+      }
+      for (const field of ["n_kv_heads", "head_dim", "value_head_dim", "window"] as const) {
+        const [own, given] = [operator[field], latest.spec[field]];
+        if (own === given) continue;
+        const message = `${who} shares the keys of layer ${latest.layer}, but has ${field} ${own ?? "none"} where that has ${given ?? "none"}`;
+        complain({ span: at.span, path: at.path, message, hint: "give both the same" });
+      }
+    }
+  }
 }

@@ -24,7 +24,12 @@ const PROJECTIONS: {
     "o_proj",
   ],
   linear_attention: (o) => ["q_proj", "k_proj", "v_proj", ...(o.output_gate === "none" ? [] : ["g_proj"]), "o_proj"],
-  attention: (o) => ["q_proj", "k_proj", "v_proj", ...(o.output_gate === "none" ? [] : ["g_proj"]), "o_proj"],
+  attention: (o) => [
+    "q_proj",
+    ...(o.share_kv ? [] : ["k_proj", "v_proj"]),
+    ...(o.output_gate === "none" ? [] : ["g_proj"]),
+    "o_proj",
+  ],
   latent_attention: (o) => [
     ...(o.q_rank === null ? ["q_proj"] : ["q_a_proj", "q_b_proj"]),
     ...["kv_a_proj", "k_rope_proj", "o_proj"],
@@ -61,6 +66,10 @@ function projectionsOf<T extends Operator["type"]>(
 /** An adapter whose fields the schema has accepted. */
 export function resolveAdapter(context: Context, fields: AdapterFields, operator: Operator): AdapterSpec {
   const known = projectionsOf(operator);
+  if (known.length === 0) {
+    complain(context, "", `${operator.type} has no projections that an adapter could be added to`);
+    return { rank: fields.rank, groups: [] };
+  }
   const seen = new Set<string>();
   const groups = fields.projections.map((entry, i) => {
     const names = typeof entry === "string" ? [entry] : entry;

@@ -6,7 +6,7 @@ import type { AttentionFields, LatentAttentionFields } from "./types.generated.t
 import type { AttentionSpec, LatentAttentionSpec } from "./types.ts";
 
 export function resolveAttention(context: Context, fields: AttentionFields): AttentionSpec {
-  const { n_heads, sink, qkv_bias, output_bias, output_gate, ...given } = withDefaults("attention", fields);
+  const { n_heads, share_kv, sink, qkv_bias, output_bias, output_gate, ...given } = withDefaults("attention", fields);
   const n_kv_heads = given.n_kv_heads ?? n_heads;
   checkDivides(context, "n_kv_heads", n_kv_heads, "n_heads", n_heads);
   const head_dim = given.head_dim ?? sharedWidth(context, n_heads, "head_dim");
@@ -20,6 +20,7 @@ export function resolveAttention(context: Context, fields: AttentionFields): Att
     window: given.window ?? null,
     softcap: given.softcap ?? null,
     qk_norm: resolveHeadNorm(within(context, "qk_norm"), given.qk_norm ?? false),
+    share_kv,
     sink,
     scale: given.scale ?? 1 / Math.sqrt(head_dim),
     qkv_bias,

@@ -1,6 +1,7 @@
 // One block with everything filled in: its branches, norms, scales and residual rule.
 import { type Context, complain, withDefaults, within } from "./context.ts";
 import { childOf } from "./located.ts";
+import { checkOutputs } from "./output-width.ts";
 import { resolveAdapter } from "./resolve-adapter.ts";
 import { resolveFfn } from "./resolve-ffn.ts";
 import { resolveMixer } from "./resolve-mixer.ts";
@@ -29,6 +30,9 @@ export function checkChoices(context: Context): void {
   if (node.entries.has("combine") && parallel === undefined) {
     complain(context, "combine", "combine says how parallel branches are combined; this block has none");
   }
+  if (node.entries.has("out_proj") && parallel === undefined) {
+    complain(context, "out_proj", "out_proj is common to parallel branches; this block has none");
+  }
   if (parallel?.kind !== "list") return;
   for (const [i, branch] of parallel.items.entries()) {
     if (branch.kind !== "map") continue;
@@ -43,8 +47,10 @@ const listed = (words: readonly string[]): string => `${words.slice(0, -1).join(
 
 /** A block whose fields the schema has accepted. */
 export function resolveBlock(context: Context, fields: BlockFields): ResolvedBlock {
-  const { in_scale, out_scale, combine, input, output } = withDefaults("block", fields);
+  const { in_scale, out_scale, combine, input, output, out_proj } = withDefaults("block", fields);
   checkFlow(context, fields, input, output);
+  const branches = resolveBranches(context, fields);
+  if (out_proj) checkOutputs(context, branches);
   return {
     input,
     output,
@@ -54,14 +60,15 @@ export function resolveBlock(context: Context, fields: BlockFields): ResolvedBlo
     out_scale,
     residual: withDefaults("residual", fields.residual ?? {}),
     combine,
-    branches: resolveBranches(context, fields),
+    out_proj,
+    branches,
   };
 }
 
 /** Complains of a residual that has nowhere to go, or that is not as wide as the stream. */
 function checkFlow(
   context: Context,
-  { residual, mixer }: BlockFields,
+  { residual, mixer, ffn }: BlockFields,
   input: ResolvedLayer["input"],
   output: ResolvedLayer["output"],
 ): void {
@@ -73,8 +80,9 @@ function checkFlow(
     const message = "a residual from the norm of stream_and_embedding is twice as wide as the stream";
     complain(within(context, "residual"), "source", message);
   }
-  if (mixer?.type === "s4d") {
-    complain(context, "input", "s4d works on d_model channels, and stream_and_embedding has twice as many");
+  const narrow = mixer?.type === "s4d" ? mixer.type : ffn?.type === "moe" ? ffn.type : undefined;
+  if (narrow !== undefined) {
+    complain(context, "input", `${narrow} works on d_model channels, and stream_and_embedding has twice as many`);
   }
 }
 

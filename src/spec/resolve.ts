@@ -1,9 +1,9 @@
 // From checked data to an ArchitectureSpec: every block with its defaults, every layer of the pattern, overrides
 // applied. All errors are collected; a block is looked into even where the pattern around it is wrong.
 
-import { type Context, withDefaults, within } from "./context.ts";
+import { type Context, complain, withDefaults, within } from "./context.ts";
 import { type Diagnostic, diagnosticAt } from "./diagnostic.ts";
-import { checkBlockNames, checkSide, expandLayers, type PlacedLayer } from "./layers.ts";
+import { checkBlockNames, checkSharedKeys, checkSide, expandLayers, type PlacedLayer } from "./layers.ts";
 import {
   childOf,
   entryOf,
@@ -114,20 +114,27 @@ class Resolver {
     const embeddingNorm = this.#sound("embedding")
       ? resolveNorm(within(context, "embedding", "norm"), data.embedding?.norm, null)
       : null;
+    if (data.positions !== undefined && (data.embedding?.prefix_tokens ?? 0) > 0 && this.#sound("positions")) {
+      complain(
+        within(context, "embedding"),
+        "prefix_tokens",
+        "prefix_tokens have no place in a table of learned positions",
+      );
+    }
     const layers = this.#layers(context);
     const { name, vocab_size, d_model } = data;
     const broken = this.#diagnostics.some((diagnostic) => diagnostic.severity === "error");
     if (broken || layers === undefined || name === undefined || d_model === undefined || vocab_size === undefined) {
       return undefined;
     }
-    const { scale } = withDefaults("embedding", data.embedding ?? {});
+    const { scale, prefix_tokens } = withDefaults("embedding", data.embedding ?? {});
     const head = withDefaults("head", data.head ?? {});
     return {
       name,
       description: data.description ?? "",
       d_model,
       vocab_size,
-      embedding: { scale: typeof scale === "number" ? scale : Math.sqrt(d_model), norm: embeddingNorm },
+      embedding: { scale: typeof scale === "number" ? scale : Math.sqrt(d_model), norm: embeddingNorm, prefix_tokens },
       positions: data.positions === undefined ? null : withDefaults("positions", data.positions),
       layers,
       final_norm,
@@ -161,6 +168,7 @@ class Resolver {
     }
     if (layers.length !== placed.length) return undefined;
     checkSide(layers, placed, (complaint) => this.#complain(complaint));
+    checkSharedKeys(layers, placed, (complaint) => this.#complain(complaint));
     return layers;
   }
 

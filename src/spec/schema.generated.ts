@@ -205,6 +205,14 @@ export const schema = {
             "Norm of what enters the first layer (RWKV-4); fields left out come from the model's `norm`. Default: false.",
           $ref: "#/definitions/norm",
         },
+        prefix_tokens: {
+          description:
+            "Learned vectors that stand before every sequence as if they were tokens (the meta tokens of Hymba). Positions count them; logits do not show them.",
+          type: "integer",
+          minimum: 0,
+          maximum: 65536,
+          default: 0,
+        },
       },
     },
     positions: {
@@ -401,6 +409,12 @@ export const schema = {
           type: "string",
           enum: ["sum", "mean"],
           default: "sum",
+        },
+        out_proj: {
+          description:
+            "One projection to d_model after the results of parallel branches are combined, in place of one in each branch (Hymba). Their widths must be equal.",
+          type: "boolean",
+          default: false,
         },
         shared: {
           description: "All uses of this block have the same weights (Zamba). States are never shared.",
@@ -1098,6 +1112,12 @@ export const schema = {
         qk_norm: {
           description: "RMS norms of queries and keys before rope. Default: false.",
           $ref: "#/definitions/head_norm",
+        },
+        share_kv: {
+          description:
+            "Keys, values and their cache are those of the nearest attention before (Hymba), which must have the same heads of keys and the same window.",
+          type: "boolean",
+          default: false,
         },
         sink: {
           description: "One learned logit per head in the softmax's denominator, so that a head may attend to nothing.",

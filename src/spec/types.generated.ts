@@ -194,6 +194,10 @@ export interface EmbeddingFields {
    */
   scale?: number | string;
   norm?: NormFields;
+  /**
+   * Learned vectors that stand before every sequence as if they were tokens (the meta tokens of Hymba). Positions count them; logits do not show them.
+   */
+  prefix_tokens?: number;
 }
 /**
  * Absolute positions added to the embeddings. Left out: none. (For rotary positions see `rope` of attention.)
@@ -271,6 +275,10 @@ export interface BlockFields {
    * How the results of parallel branches are combined.
    */
   combine?: "sum" | "mean";
+  /**
+   * One projection to d_model after the results of parallel branches are combined, in place of one in each branch (Hymba). Their widths must be equal.
+   */
+  out_proj?: boolean;
   /**
    * All uses of this block have the same weights (Zamba). States are never shared.
    */
@@ -770,6 +778,10 @@ export interface AttentionFields {
    */
   softcap?: number;
   qk_norm?: HeadNormFields;
+  /**
+   * Keys, values and their cache are those of the nearest attention before (Hymba), which must have the same heads of keys and the same window.
+   */
+  share_kv?: boolean;
   /**
    * One learned logit per head in the softmax's denominator, so that a head may attend to nothing.
    */

@@ -35,6 +35,8 @@ export interface EmbeddingSpec {
   readonly scale: number;
   /** Norm of what enters the first layer, learned positions included; null: none. */
   readonly norm: NormSpec | null;
+  /** Learned vectors before every sequence. */
+  readonly prefix_tokens: number;
 }
 
 export interface PositionsSpec {
@@ -73,7 +75,7 @@ export interface NormSpec {
  * One residual branch of the stack, which carries the stream x and a side value s; x₀ is what entered the first layer:
  *
  *     i = input == "stream" ? x : "side" ? s : "stream_plus_side" ? x + s : [x | x₀]
- *     f = out_scale · post_norm(combine_j(branch_j(in_scale · norm(i))))
+ *     f = out_scale · post_norm(W · combine_j(branch_j(in_scale · norm(i)))), W only with out_proj
  *     branch_j(y) = out_scale_j · post_norm_j(operator_j(in_scale_j · y))
  *     r = residual.source == "stream" ? x : "normed" ? norm(i) : 0
  *     output == "stream": x' = residual.scale · r + f;  "side": s' = f
@@ -95,6 +97,8 @@ export interface ResolvedLayer {
   readonly out_scale: number;
   readonly residual: ResidualSpec;
   readonly combine: "sum" | "mean";
+  /** One projection after the branches are combined; they have none of their own then. */
+  readonly out_proj: boolean;
   readonly branches: readonly ResolvedBranch[];
 }
 
@@ -271,6 +275,8 @@ export interface AttentionSpec {
   readonly softcap: number | null;
   /** Norm of q and k before rope: per head (weight [head_dim]) or over the whole projection (weight [heads · head_dim]). */
   readonly qk_norm: OutputNormSpec | null;
+  /** Keys, values and cache are those of the nearest attention before. */
+  readonly share_kv: boolean;
   /** One learned logit per head in the softmax's denominator, neither scaled nor capped. */
   readonly sink: boolean;
   /** Multiplies q · k. */

@@ -10,6 +10,7 @@ import type { Graph } from "../graph/types.ts";
 import { specHash } from "../model/hash.ts";
 import { initialiseParameters } from "../model/initialise.ts";
 import { createModel, type Model } from "../model/model.ts";
+import { prefixIds, withoutPrefix, withPrefix } from "../model/prefix.ts";
 import { argMax } from "../model/sample.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import type { Buffer, HostArray, Program, Runtime } from "../runtime/types.ts";
@@ -109,7 +110,8 @@ export class Trainer {
       for (const moment of ["m", "v"] as const) buffers.set(momentName(moment, name), runtime.buffer(type));
     }
     for (const [name, buffer] of weights) buffers.set(name, buffer);
-    const bindings: Bindings = { B: batches.batch, T: batches.length, C: batches.length };
+    const time = spec.embedding.prefix_tokens + batches.length;
+    const bindings: Bindings = { B: batches.batch, T: time, C: time };
     const compile = (graph: Graph): Promise<Program> => runtime.compile(graph, { bindings, buffers });
     const gradients = [await compile(buildGradients(spec, { checkpointing, accumulate: false, microBatches }))];
     if (microBatches > 1)
@@ -172,16 +174,18 @@ export class Trainer {
   /** Loss and accuracy over batches of the training shape; positions whose target is ignored do not count. */
   async evaluate(batches: readonly Batch[]): Promise<EvaluationResult> {
     const { batch, length } = this.#options.batches;
+    const { prefix_tokens: prefix } = this.spec.embedding;
     this.#evaluation ??= await this.runtime.compile(optimise(buildLoss(this.spec)), {
-      bindings: { B: batch, T: length, C: length },
+      bindings: { B: batch, T: prefix + length, C: prefix + length },
       buffers: this.#buffers,
     });
     let total = 0;
     const accuracy: Accuracy = { correct: 0, scored: 0, rowsCorrect: 0, rowsScored: 0 };
     for (const data of batches) {
-      const { loss, logits } = await this.#evaluation.run(this.#inputs(data));
-      if (!(logits instanceof Float32Array)) throw new Error("the evaluation computed no logits");
+      const { loss, logits: all } = await this.#evaluation.run(this.#inputs(data));
+      if (!(all instanceof Float32Array)) throw new Error("the evaluation computed no logits");
       const vocabulary = this.spec.vocab_size;
+      const logits = withoutPrefix(all, prefix + length, prefix, vocabulary);
       const predictions = Int32Array.from(data.targets, (target, i) =>
         target === IGNORED_TARGET ? 0 : argMax(logits.subarray(i * vocabulary, (i + 1) * vocabulary)),
       );
@@ -252,8 +256,16 @@ export class Trainer {
     requireTokenRange(tokens, this.spec.vocab_size, "the training data");
     const scored = targets.map((target) => (target === IGNORED_TARGET ? 0 : target));
     requireTokenRange(scored, this.spec.vocab_size, "the training targets");
-    if (this.spec.positions === null) return { tokens, targets };
     const { length } = this.#options.batches;
+    const { prefix_tokens: prefix } = this.spec.embedding;
+    if (prefix > 0) {
+      const unscored = new Int32Array(prefix).fill(IGNORED_TARGET);
+      return {
+        tokens: withPrefix(tokens, length, prefixIds(this.spec, 1)),
+        targets: withPrefix(targets, length, unscored),
+      };
+    }
+    if (this.spec.positions === null) return { tokens, targets };
     return { tokens, targets, positions: tokens.map((_, i) => i % length) };
   }
 

@@ -28,7 +28,7 @@ describe("a minimal file", () => {
     expect(spec).toMatchObject({
       name: "test",
       description: "",
-      embedding: { scale: 1, norm: null },
+      embedding: { scale: 1, norm: null, prefix_tokens: 0 },
       positions: null,
       final_norm: norm,
       head: { tied: true, bias: false, scale: 1, softcap: null },
@@ -46,6 +46,7 @@ describe("a minimal file", () => {
       out_scale: 1,
       residual: { source: "stream", scale: 1 },
       combine: "sum",
+      out_proj: false,
       branches: [
         {
           name: "mixer",

@@ -29,5 +29,5 @@ it.each(files)("%s", (file) => {
   expect(decayed.filter((name) => /norm|bias|A_log|A_imag|log_dt|\.D$|sink/.test(name))).toEqual([]);
   expect(vectors.filter((name) => decayed.includes(name))).toEqual([]);
   expect(decayed).toContain("embedding.weight");
-  expect(kept.filter((name) => /proj|embedding/.test(name) && !name.endsWith("bias"))).toEqual([]);
+  expect(kept.filter((name) => /(proj\w*|embedding)(\.\d+)?\.weight$/.test(name))).toEqual([]);
 });

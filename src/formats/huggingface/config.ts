@@ -99,6 +99,7 @@ export class ConfigReader {
 
   /** Whether a field is there and null, which says something else than its absence in a few cases. */
   isNull(name: string): boolean {
+    this.#known.add(name);
     return Object.hasOwn(this.#fields, name) && this.#fields[name] === null;
   }
 
@@ -201,7 +202,8 @@ export class ConfigReader {
   /** Records every field that nobody asked for. `ignored`: those that the user wants to be overlooked. */
   finish(ignored: ReadonlySet<string> = new Set()): void {
     for (const name of Object.keys(this.#fields)) {
-      if (this.#known.has(name) || NEUTRAL_EVERYWHERE.has(name) || ignored.has(name)) continue;
+      // null says that something is absent, whatever it is.
+      if (this.#known.has(name) || NEUTRAL_EVERYWHERE.has(name) || ignored.has(name) || !this.#has(name)) continue;
       const meant = nearest(
         name,
         [...this.#known].filter((known) => !this.#has(known)),

@@ -101,7 +101,7 @@ const DTYPE_NAMES: Readonly<Record<FloatDtype, string>> = {
 
 /** The files of a checkpoint. Weights are read from `source`, by the parameters' names, when they are written. */
 export function exportCheckpoint(spec: ArchitectureSpec, fit: Fit, source: RowSource, options: ExportOptions): Export {
-  const { converted, config } = fit;
+  const { converted, config } = withOriginal(spec, fit, options.original);
   if (converted === undefined || config === undefined) throw new HuggingFaceError(spec.name, fit.problems);
   const { table, stack } = converted;
   const shapes = parameterShapes(converted.spec);
@@ -114,7 +114,7 @@ export function exportCheckpoint(spec: ArchitectureSpec, fit: Fit, source: RowSo
   for (const { dtype, shape } of list) types.set(dtype, (types.get(dtype) ?? 0) + shape.reduce((n, d) => n * d, 1));
   const [main] = [...types].reduce((a, b) => (b[1] > a[1] ? b : a), ["F32", 0]);
   return {
-    config: { ...config, ...carried(options.original), dtype: DTYPE_NAMES[main] },
+    config: { ...config, dtype: DTYPE_NAMES[main] },
     ...shard(list, options.maxShardBytes, bytes),
     tensors: list.length,
     bytes,
@@ -161,8 +161,24 @@ function shard(tensors: readonly FloatTensor[], limit: number, total: number): P
   return { files, index: { metadata: { total_size: total }, weight_map: Object.fromEntries(map) } };
 }
 
-/** Fields of the original that mean nothing for the computation, such as the ids of special tokens. */
-function carried(original: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+/**
+ * The configuration that a model was imported from, where it still stands for the architecture; otherwise the one that was
+ * made, with the fields of the original that mean nothing for the computation, such as the ids of special tokens.
+ */
+function withOriginal(
+  spec: ArchitectureSpec,
+  fit: Fit,
+  original: Readonly<Record<string, unknown>> | undefined,
+): Pick<Fit, "config" | "converted"> {
+  if (original === undefined || !fit.family.modelTypes.includes(String(original.model_type))) return fit;
+  const { torch_dtype: _old, transformers_version: _version, ...config } = original;
+  try {
+    const converted = convertConfig(config, fit.family.modelTypes[0], { name: spec.name });
+    if (differences(spec, converted.spec).length === 0) return { config, converted };
+  } catch (error) {
+    // A field that import was told to ignore.
+    if (!(error instanceof HuggingFaceError)) throw error;
+  }
   const own = [
     "architectures",
     "model_type",
@@ -172,7 +188,8 @@ function carried(original: Readonly<Record<string, unknown>> = {}): Record<strin
     "auto_map",
     "_name_or_path",
   ];
-  return Object.fromEntries(Object.entries(original).filter(([name]) => isNeutralField(name) && !own.includes(name)));
+  const neutral = Object.entries(original).filter(([name]) => isNeutralField(name) && !own.includes(name));
+  return { converted: fit.converted, config: { ...fit.config, ...Object.fromEntries(neutral) } };
 }
 
 /** `source`, whose parameters have the names of `theirs`, under the names of `mine`: shared blocks may be called otherwise. */

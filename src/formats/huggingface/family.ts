@@ -46,6 +46,8 @@ export type ConfigFields = Readonly<Record<string, unknown>>;
 export interface Family {
   /** `model_type` of config.json; the first is written, the others are read alike. */
   readonly modelTypes: readonly [string, ...string[]];
+  /** `model_type` of multimodal models whose `text_config` is one of this family; only the text model is read. */
+  readonly partOf?: readonly string[];
   /** Class of the model, for `architectures`. */
   readonly architecture: string;
   /** Reads a configuration; what is wrong with it is recorded in the reader. */

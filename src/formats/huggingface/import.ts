@@ -30,6 +30,14 @@ export interface ConvertedConfig extends Conversion {
   readonly spec: ArchitectureSpec;
 }
 
+/** The configuration of the text model: the whole of it, or a part of a multimodal one's. */
+function textConfig(config: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { model_type: type, text_config: text } = config;
+  const isPart = families.some(({ partOf = [] }) => typeof type === "string" && partOf.includes(type));
+  if (!isPart || !isObject(text)) return config;
+  return { ...text, tie_word_embeddings: text.tie_word_embeddings ?? config.tie_word_embeddings };
+}
+
 /** The family that a configuration names. @throws HuggingFaceError with the nearest names where there is none. */
 export function familyOf(config: Readonly<Record<string, unknown>>, file: string): Family {
   const type = config.model_type;
@@ -49,10 +57,11 @@ export function familyOf(config: Readonly<Record<string, unknown>>, file: string
 
 /** The architecture that a parsed config.json stands for. @throws HuggingFaceError with everything wrong with it */
 export function convertConfig(
-  config: Readonly<Record<string, unknown>>,
+  whole: Readonly<Record<string, unknown>>,
   file: string,
   { name, ignoreFields = [] }: ImportOptions,
 ): ConvertedConfig {
+  const config = textConfig(whole);
   const family = familyOf(config, file);
   const ignored = new Set(ignoreFields);
   const reader = new ConfigReader(config, file);

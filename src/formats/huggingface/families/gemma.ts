@@ -42,6 +42,7 @@ export const gemma3 = family({
 function family(variant: Variant): Family {
   return {
     modelTypes: [variant.type],
+    partOf: variant.type === "gemma3_text" ? ["gemma3"] : [],
     architecture: variant.architecture,
     convert: (config) => convert(config, variant),
     configure: (spec) => configure(spec, variant),
@@ -119,7 +120,7 @@ function convert(config: ConfigReader, { type, vocabulary, maxLength }: Variant)
     table: {
       prefixes: ["model.", "", "language_model.model.", "model.language_model."],
       body: [...linear("embed_tokens", "embedding"), ...normRules("norm", FINAL_NORM)],
-      head: linear("lm_head", "head"),
+      head: linear(["lm_head", "language_model.lm_head"], "head"),
       layer: "layers.{layer}.",
       blocks: {
         "*": attention,
@@ -130,7 +131,13 @@ function convert(config: ConfigReader, { type, vocabulary, maxLength }: Variant)
           ...mlpRules("mlp."),
         ],
       },
-      ignored: tiedHead(tied),
+      ignored: [
+        ...tiedHead(tied),
+        ...tiedHead(tied, "language_model.lm_head.weight"),
+        ...["vision_tower.*", "model.vision_tower.*", "multi_modal_projector.*", "model.multi_modal_projector.*"].map(
+          (stored) => ({ stored, reason: "the vision part of a multimodal model" }),
+        ),
+      ],
     },
   };
 }

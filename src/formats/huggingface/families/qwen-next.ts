@@ -23,6 +23,8 @@ import { attentionRules, decoderTable, expertRules, mlpRules, normRules, sharedE
 
 interface Variant {
   readonly type: string;
+  /** Multimodal models that it is the text model of. */
+  readonly partOf?: readonly string[];
   readonly architecture: string;
   readonly width: number;
   readonly depth: number;
@@ -51,6 +53,7 @@ export const qwen3Next = family({
 
 export const qwen35 = family({
   type: "qwen3_5_text",
+  partOf: ["qwen3_5"],
   architecture: "Qwen3_5ForCausalLM",
   width: 4096,
   depth: 32,
@@ -64,6 +67,7 @@ export const qwen35 = family({
 
 export const qwen35Moe = family({
   type: "qwen3_5_moe_text",
+  partOf: ["qwen3_5_moe"],
   architecture: "Qwen3_5MoeForCausalLM",
   width: 2048,
   depth: 40,
@@ -78,6 +82,7 @@ export const qwen35Moe = family({
 function family(variant: Variant): Family {
   return {
     modelTypes: [variant.type],
+    partOf: variant.partOf ?? [],
     architecture: variant.architecture,
     convert: (config) => convert(config, variant),
     configure: (spec) => configure(spec, variant),

@@ -37,7 +37,7 @@ function convert(config: ConfigReader): Conversion {
     normWeight: "one_plus",
   });
   const { d_model } = decoder;
-  const n_heads = config.count("num_attention_heads", 10);
+  const n_heads = config.count("num_attention_heads", 10, { maximum: 65_536 });
   config.agrees("head_dim", Math.floor(d_model / n_heads), "hidden_size / num_attention_heads");
   const width = config.count("lru_width", d_model);
   const activation = config.choice("hidden_activation", GATES, "gelu_pytorch_tanh");
