@@ -5,6 +5,14 @@ export { type Batch, type BatchSource, evaluationBatches, textBatches } from "./
 export { Random } from "./data/random.ts";
 export { createTask, TASKS } from "./data/tasks/index.ts";
 export { byteTokenizer, huggingFaceTokenizer, type Tokenizer } from "./data/tokenizer.ts";
+export {
+  Checkpoint,
+  chooseFamily,
+  exportCheckpoint,
+  HuggingFaceError,
+  ImportedModel,
+  importCheckpoint,
+} from "./formats/huggingface/index.ts";
 export { makeGraph } from "./graph/graph.ts";
 export { plan } from "./graph/plan.ts";
 export { printGraph } from "./graph/print.ts";

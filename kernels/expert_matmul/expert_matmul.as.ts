@@ -92,7 +92,7 @@ export function expert_matmul_panels(args: usize, thread: i32, threads: i32): vo
 }
 
 /**
- * The same for few rows, each by itself where it lies: decoding, where reading the chosen weights is the limit.
+ * The same for rows whose experts differ, each by itself where it lies: decoding, where reading the chosen weights is the limit.
  * args: [x, panels, indices i32 [rows], y [rows, columns], rows, per, experts, columns, depth].
  */
 export function expert_rows_panels(args: usize, thread: i32, threads: i32): void {

@@ -32,11 +32,11 @@ fn main(
 ) {
   let k = uniforms.k;
 #if HAS_INDICES
+  // Neighbours make the same columns of all rows, so that those which share an expert find its weights in cache.
   let number = id.x + id.y * groups.x;
-  let out_row = number / uniforms.tiles;
-  let excess = out_row >= uniforms.rows;
-  let first = select(number % uniforms.tiles * OUTPUTS, uniforms.n, excess);
-  let chosen = clamp(indices_load(min(out_row, uniforms.rows - 1u)), 0, i32(uniforms.experts) - 1);
+  let out_row = number % uniforms.rows;
+  let first = number / uniforms.rows * OUTPUTS;
+  let chosen = clamp(indices_load(out_row), 0, i32(uniforms.experts) - 1);
   let x_first = out_row / uniforms.per * k;
   // W may come in parts, of which rows b_first … b_first + b_rows - 1 are here. A row before them has a very large number.
   let matrix = u32(chosen) * uniforms.n - uniforms.b_first;

@@ -8,22 +8,20 @@ var<workgroup> tile_rows: array<u32, TILE_M>;
 /// what decides about barriers may not come from memory that kernels write.
 var<workgroup> tile_facts: vec3u;
 
-/// Fills tile_rows with tile `tile` of rows, counted through all experts of this dispatch; returns the tile's facts.
+/// Fills tile_rows with those of tile `tile` and returns the tile's facts. Expert e has tiles ⌊start / TILE_M⌋ + e and on, up to
+/// those of e + 1: enough for all its rows, often one too many, and no sum over experts to find them.
 fn find_rows(tile: u32, thread: u32) -> vec3u {
-  if (thread == 0u) {
-    var left = tile;
-    var expert = 0u;
-    var first = u32(starts_load(uniforms.first_expert));
-    var end = first;
-    for (; expert < uniforms.batch; expert++) {
-      end = u32(starts_load(uniforms.first_expert + expert + 1u));
-      let tiles = (end - first + TILE_M - 1u) / TILE_M;
-      if (left < tiles) { break; }
-      left -= tiles;
-      first = end;
+  if (thread == 0u) { tile_facts = vec3u(uniforms.batch, 0u, 0u); }
+  workgroupBarrier();
+  let base = u32(starts_load(uniforms.first_expert));
+  for (var expert = thread; expert < uniforms.batch; expert += THREADS) {
+    let first = u32(starts_load(uniforms.first_expert + expert));
+    let end = u32(starts_load(uniforms.first_expert + expert + 1u));
+    let own = (first - base) / TILE_M + expert;
+    if (tile >= own && tile <= (end - base) / TILE_M + expert) {
+      let start = min(first + (tile - own) * TILE_M, end);
+      tile_facts = vec3u(expert, start, min(TILE_M, end - start));
     }
-    let start = first + left * TILE_M;
-    tile_facts = vec3u(expert, start, select(min(TILE_M, end - start), 0u, expert == uniforms.batch));
   }
   let facts = workgroupUniformLoad(&tile_facts);
   for (var i = thread; i < facts.z; i += THREADS) {

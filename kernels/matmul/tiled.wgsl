@@ -103,10 +103,11 @@ fn main(
 #if GROUPED == 1
   // Neighbours share an expert's columns of B while they go down its rows.
   let first_column = number / uniforms.tiles_m * TILE_N;
-  let matrix = find_rows(number % uniforms.tiles_m, thread).x;
+  let facts = find_rows(number % uniforms.tiles_m, thread);
+  let matrix = facts.x;
   let first_row = 0u;
   let split = 0u;
-  let excess = matrix >= uniforms.batch || first_column >= uniforms.n;
+  let excess = facts.z == 0u || first_column >= uniforms.n;
 #else
   let tiles = uniforms.tiles_m * uniforms.tiles_n;
   let slice = number / tiles;

@@ -55,9 +55,9 @@ function route(x: Tensor, { n_experts, top_k, router }: MoeSpec, context: BlockC
   return { weights, indices, order, starts };
 }
 
-/** Σ_j weight_j · down_{i_j}(hidden_{i_j}(x)), as wide as x. */
+/** Σ_j weight_j · down_{i_j}(hidden_{i_j}(x)), [B, T, latent or d_model]. */
 function experts(x: Tensor, { weights, ...routing }: Chosen, spec: MoeSpec, context: BlockContext): Tensor {
-  const { n_experts, d_ff, gated } = spec;
+  const { n_experts, d_ff, gated, latent } = spec;
   const width = fixedDimAt(x.shape, -1);
   const into = (name: string): Tensor =>
     expertMatmul(x, context.weight(`experts.${name}.weight`, d_ff, width, n_experts), routing);
@@ -68,7 +68,7 @@ function experts(x: Tensor, { weights, ...routing }: Chosen, spec: MoeSpec, cont
   const hidden = gated
     ? map([into("gate_proj"), weight, up], weighted(multiply(activation(input(0)), input(2))))
     : map([up, weight], weighted(activation(input(0))));
-  const down = context.outputWeight("experts.down_proj.weight", width, d_ff, n_experts);
+  const down = context.outputWeight("experts.down_proj.weight", latent ?? context.width, d_ff, n_experts);
   return reduce(expertMatmul(hidden, down, routing), "sum", [-2]);
 }
 
@@ -92,6 +92,6 @@ function within(context: BlockContext, scope: string): BlockContext {
     weight: (name, ...rest) => context.weight(`${scope}.${name}`, ...rest),
     outputWeight: (name, ...rest) => context.outputWeight(`${scope}.${name}`, ...rest),
     bias: (name, size) => context.bias(`${scope}.${name}`, size),
-    adapter: () => undefined,
+    adapter: (name, ...rest) => context.adapter(`${scope}.${name}`, ...rest),
   };
 }

@@ -45,8 +45,12 @@ const PROJECTIONS: {
     ...(o.output_gate === "none" ? [] : ["g_proj"]),
     "down_proj",
   ],
-  // Experts are stacked, which a low-rank addition to one projection is not made for.
-  moe: () => [],
+  // Those that all tokens share.
+  moe: (o) => [
+    ...(o.latent === null ? [] : ["latent_in", "latent_out"]),
+    ...(o.shared === null ? [] : ["shared.up_proj", ...(o.gated ? ["shared.gate_proj"] : []), "shared.down_proj"]),
+    ...(o.shared?.gate === "sigmoid" ? ["shared.output_gate"] : []),
+  ],
   linear: () => ["proj"],
 };
 

@@ -1,23 +1,20 @@
 // Each ffn with its defaults, and the checks that no schema can state.
 import { type Context, checkDivides, complain, withDefaults, within } from "./context.ts";
-import type { FfnFields, MoeFields, RouterFields } from "./types.generated.ts";
-import type { FfnSpec, MoeSpec, RouterSpec } from "./types.ts";
+import type { FfnFields, MlpFields, MoeFields, RouterFields } from "./types.generated.ts";
+import type { FfnSpec, MlpSpec, MoeSpec, RouterSpec } from "./types.ts";
 
 /** An ffn whose fields the schema has accepted. */
 export function resolveFfn(context: Context, fields: FfnFields): FfnSpec {
-  switch (fields.type) {
-    case "linear":
-      return withDefaults("linear", fields);
-    case "moe":
-      return resolveMoe(context, fields);
-    case "mlp": {
-      const spec = withDefaults("mlp", fields);
-      if (!spec.gated && spec.gate_scale !== 1) {
-        complain(context, "gate_scale", "gate_scale multiplies the gate, and this mlp is not gated");
-      }
-      return spec;
-    }
+  if (fields.type === "linear") return withDefaults("linear", fields);
+  return fields.type === "mlp" ? resolveMlp(context, fields) : resolveMoe(context, fields);
+}
+
+function resolveMlp(context: Context, fields: MlpFields): MlpSpec {
+  const spec = withDefaults("mlp", fields);
+  if (!spec.gated && spec.gate_scale !== 1) {
+    complain(context, "gate_scale", "gate_scale multiplies the gate, and this mlp is not gated");
   }
+  return spec;
 }
 
 /** How strongly training asks for balance where the file says nothing and no bias does it (Fedus et al. 2021). */

@@ -143,6 +143,7 @@ function panelsOf(weight: Float32Array, depth: number): Float32Array {
 }
 
 test.each([
+  ["one token", 1],
   ["few rows", 4],
   ["many rows", 45],
 ])("weights packed in panels give the same: %s", async (_, tokens) => {

@@ -87,8 +87,7 @@ export function emitGrouped(
       const a = windowOf(x, tokens, (choices / per) * depth);
       const b = windowOf(weight, some, n * k);
       const out = windowOf(y, tokens, choices * columns);
-      // At most one tile of each expert is not full.
-      const tilesM = Math.min(rows, Math.floor(rows / tile.TILE_M) + some.count);
+      const tilesM = Math.floor(rows / tile.TILE_M) + some.count;
       const VECTOR_A = inFours(depth, a.first);
       const VECTOR_B = inFours(transposed ? columns : depth, b.first);
       const VECTOR_OUT = inFours(columns, out.first);

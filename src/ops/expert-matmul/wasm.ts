@@ -1,12 +1,9 @@
-// Launch of expert_matmul (kernels/expert_matmul): few rows each by themselves, many collected by expert first.
+// Launch of expert_matmul (kernels/expert_matmul): the rows of one token each by themselves, those of many collected by expert.
 import { sizeOf } from "../../graph/shape.ts";
 import type { Emitter, Scratch, WasmLowering, WasmTensor } from "../../runtime/wasm/lowering.ts";
 import { productScratch } from "../matmul/wasm.ts";
 import { required } from "../types.ts";
 import { type ExpertMatmulAttributes, rowsPerInput } from "./op.ts";
-
-/** Up to so many rows, experts that two rows share are rare enough to be read twice. */
-const FEW_ROWS = 16;
 
 /** Rows of x sorted by expert, contiguous. */
 export function collectRows(x: WasmTensor, order: WasmTensor, emit: Emitter): Scratch {
@@ -27,7 +24,8 @@ export const lower: WasmLowering<ExpertMatmulAttributes> = ({ inputs, outputs, a
   const [columns, depth] = transposed ? [k, n] : [n, k];
   const rows = sizeOf(indices.shape);
   const packed = weight.layout === "panels";
-  if (packed && !transposed && rows <= FEW_ROWS) {
+  // The experts of one token differ: there is nothing to collect.
+  if (packed && !transposed && sizeOf(indices.shape.slice(0, -1)) === 1) {
     const per = rowsPerInput(x, indices);
     emit.command("expert_rows_panels", [x, weight, indices, outputs[0], rows, per, experts, columns, depth]);
     return;

@@ -6,8 +6,9 @@ import { required } from "../types.ts";
 import { emitGrouped } from "./grouped.ts";
 import { type ExpertMatmulAttributes, rowsPerInput } from "./op.ts";
 
-/** Most rows that read their weights by themselves: beyond, experts are shared often enough for tiles to pay. */
+/** Rows that read their weights by themselves, and as many for each expert: beyond, experts are shared often enough for tiles to pay. */
 const FEW_ROWS = 32;
+const FEW_ROWS_PER_EXPERT = 0.5;
 
 export const lower: GpuLowering<ExpertMatmulAttributes> = ({ inputs, outputs, attributes: { transposed } }, emit) => {
   const x = required(inputs[0], "x");
@@ -16,7 +17,8 @@ export const lower: GpuLowering<ExpertMatmulAttributes> = ({ inputs, outputs, at
   const y = required(outputs[0], "expert_matmul output");
   const rows = sizeOf(indices.shape);
   if (sizeOf(y.shape) === 0) return;
-  if (rows <= FEW_ROWS && !transposed) {
+  const few = Math.max(FEW_ROWS, FEW_ROWS_PER_EXPERT * (weight.shape[0] ?? 1));
+  if (rows <= few && !transposed) {
     emitFewExpertRows({ x, weight, indices, out: y, rows, per: rowsPerInput(x, indices) }, emit);
     return;
   }

@@ -85,13 +85,12 @@ export function emitFewExpertRows({ x, weight, indices, out, rows, per }: FewExp
   const [experts = 1, n = 1, k = 1] = weight.shape;
   const constants = kernelConstants(1, k, weight, emit.device);
   const width = constants.VECTOR ? 4 : 1;
-  const tiles = Math.ceil(n / OUTPUTS);
   const runs = rowRuns(experts * n, k, weight.storage, emit.device);
   for (const { first, rows: present } of runs) {
     emit.dispatch({
       kernel: "matmul/few_rows",
       constants,
-      uniforms: { n, k, experts, rows, per, tiles, b_first: first, b_rows: present },
+      uniforms: { n, k, experts, rows, per, b_first: first, b_rows: present },
       bindings: {
         a: read(x, width),
         b: read(runs.length === 1 ? weight : part(weight, first * k, present * k), width),
@@ -100,7 +99,7 @@ export function emitFewExpertRows({ x, weight, indices, out, rows, per }: FewExp
         bias: undefined,
         indices: read(indices),
       },
-      workgroups: spread(rows * tiles),
+      workgroups: spread(rows * Math.ceil(n / OUTPUTS)),
       reason: `a row at a time, ${OUTPUTS} columns a workgroup${constants.SUBGROUPS ? ", by subgroups" : ""}`,
     });
   }
