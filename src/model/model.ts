@@ -9,6 +9,7 @@ import type { Graph, Tensor } from "../graph/types.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import { createRuntime, type Device, type RuntimeOptions } from "../runtime/index.ts";
 import type { Buffer, Explanation, HostArray, LaunchTime, Program, Runtime, WeightStorage } from "../runtime/types.ts";
+import { forLength } from "../spec/length.ts";
 import { loadSpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { ModelError } from "./error.ts";
@@ -34,6 +35,8 @@ export interface ModelOptions {
   readonly activations?: RuntimeOptions["activations"];
   /** How matrices are kept in memory, f32 by default; the narrower types need webgpu. */
   readonly weightStorage?: WeightStorage | undefined;
+  /** Tokens of the longest sequence, for rotary positions that are stretched by it; default what the architecture says. */
+  readonly sequenceLength?: number;
   /** Seed of the initial weights; default 0. */
   readonly seed?: number;
   /** Weights by parameter name, instead of initial ones: a Map, or whatever reads them one by one. */
@@ -432,7 +435,8 @@ export function packableParameters(graph: Graph): Set<string> {
  * @throws SpecError for a bad YAML text, ModelError for weights that do not fit.
  */
 export async function createModel(architecture: ArchitectureSpec | string, options: ModelOptions = {}): Promise<Model> {
-  const spec = typeof architecture === "string" ? loadSpec(architecture) : architecture;
+  const written = typeof architecture === "string" ? loadSpec(architecture) : architecture;
+  const spec = forLength(written, options.sequenceLength ?? 0);
   const { device = "auto", threads, activations, seed = 0, buffers, weightStorage = "f32" } = options;
   const runtime = options.runtime ?? (await createRuntime(device, { threads, activations }));
   const ownsRuntime = options.runtime === undefined;
