@@ -44,9 +44,10 @@ export function register(program: Command): void {
     .option("--sequence <n>", "architectures: tokens of each row; default 256", parseCount)
     .addOption(new Option("--device <name>", "architectures: what runs them").choices([...devices]).default("auto"))
     .addOption(
-      new Option("--weights <type>", "architectures: how matrices are kept; narrower than f32 on webgpu only").choices([
-        ...weightStorages,
-      ]),
+      new Option(
+        "--dtype, --weights <type>",
+        "architectures: how matrices are kept; narrower than f32 on webgpu only",
+      ).choices([...weightStorages]),
     )
     .option("--profile", "architectures: also the time, the rate and the chosen variant of every kernel")
     .action(async (names: string[], options: BenchOptions) => {
