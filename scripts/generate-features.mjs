@@ -25,6 +25,7 @@ const run = spawnSync(
   ["vitest", "run", "test/formats/huggingface", "--reporter=json", `--outputFile=${report}`],
   {
     stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, HYBRAID_GPU: "all" },
   },
 );
 const { testResults, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));

@@ -47,9 +47,10 @@ export function register(program: Command): void {
     .option("--sequence <n>", "architectures: tokens of each row; default 256", parseCount)
     .addOption(new Option("--device <name>", "architectures: what runs them").choices([...devices]).default("auto"))
     .addOption(
-      new Option("--weights <type>", "architectures: how matrices are kept; narrower than f32 on webgpu only").choices([
-        ...weightStorages,
-      ]),
+      new Option(
+        "--dtype, --weights <type>",
+        "architectures: how matrices are kept; narrower than f32 on webgpu only",
+      ).choices([...weightStorages]),
     )
     .addOption(activationsOption("architectures: "))
     .option("--tune", "architectures, webgpu: first measure which variant of a kernel is fastest here, and remember it")

@@ -77,9 +77,10 @@ export function register(program: Command): void {
     .option("--state-out <file>", "write the state after the last token, to go on from later")
     .addOption(new Option("--device <name>", "what runs the model").choices([...devices]).default("auto"))
     .addOption(
-      new Option("--weights <type>", "how matrices are kept in memory; narrower than f32 on webgpu only").choices([
-        ...weightStorages,
-      ]),
+      new Option(
+        "--dtype, --weights <type>",
+        "how matrices are kept in memory; narrower than f32 on webgpu only",
+      ).choices([...weightStorages]),
     )
     .addOption(activationsOption(""))
     .addOption(option("--threads <n>", "threads of the CPU; default: all cores", wholeNumber(1)))

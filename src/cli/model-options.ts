@@ -15,9 +15,10 @@ export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(new Option("--device <name>", "what runs the model").choices([...devices]).default("auto"))
     .addOption(
-      new Option("--weights <type>", "how matrices are kept in memory; narrower than f32 on webgpu only").choices([
-        ...weightStorages,
-      ]),
+      new Option(
+        "--dtype, --weights <type>",
+        "how matrices are kept in memory; narrower than f32 on webgpu only",
+      ).choices([...weightStorages]),
     )
     .addOption(new Option("--threads <n>", "threads of the CPU; default: all cores").argParser(wholeNumber(1)));
 }

@@ -34,7 +34,15 @@ const NEUTRAL_EVERYWHERE: ReadonlySet<string> = new Set([
     "tokenizer_class",
   ],
   ...["prefix", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder", "gradient_checkpointing"],
-  ...["max_position_embeddings", "num_logits_to_keep", "output_router_logits", "torchscript", "use_bfloat16"],
+  ...[
+    "max_position_embeddings",
+    "num_logits_to_keep",
+    "output_router_logits",
+    "calc_logits_for_entire_prompt",
+    "_num_labels",
+    "torchscript",
+    "use_bfloat16",
+  ],
   // Sampling defaults of old versions; generation_config.json holds them now.
   ...["temperature", "top_k", "top_p", "do_sample", "max_length", "min_length", "repetition_penalty", "length_penalty"],
   ...["num_beams", "num_beam_groups", "num_return_sequences", "no_repeat_ngram_size", "early_stopping", "typical_p"],

@@ -36,6 +36,7 @@ function convert(config: ConfigReader): Conversion {
   config.must("mla_use_nope", [null, true], "rotary positions in latent attention");
   config.must("moe_router_activation_func", [null, "sigmoid"], "another score of the router");
   config.must("use_grouped_topk", [null, true], "another way of choosing experts");
+  config.must("topk_method", [null, "noaux_tc"], "another way of choosing experts");
   config.must("moe_layer_freq", [null, 1], "experts in some layers only");
   config.must("tie_word_embeddings", [null, false], "the head is never tied");
   const decoder = readDecoder(config, { eps: ["rms_norm_eps", 1e-5] });

@@ -49,7 +49,14 @@ const NAMES: MlpNames = ["w1", "w3", "w2"];
 function convert(config: ConfigReader, variant: Variant): Conversion {
   // Sizes of blocks that older files repeat, and how weights started.
   config.neutral("block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_swiglu");
-  config.neutral("block_use_xavier_init", "conv_dim", "conv_dim_out", "conv_use_xavier_init", "use_pos_enc");
+  config.neutral(
+    "block_use_xavier_init",
+    "conv_dim",
+    "conv_dim_out",
+    "conv_use_xavier_init",
+    "use_pos_enc",
+    "num_heads",
+  );
   config.must("hidden_act", [null, "silu", "swish"], "another activation");
   const decoder = readDecoder(config, {
     width: variant.width,

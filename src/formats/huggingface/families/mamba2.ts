@@ -23,7 +23,8 @@ export const mamba2: Family = {
     // The rank of Mamba-1's step sizes, which this model does not have.
     config.neutral("time_step_rank");
     config.must("rms_norm", [null, true], "no gated norm");
-    config.must("norm_before_gate", [null, false], "the gate after the norm");
+    // The order of norm and gate in the original implementation; this model always norms after the gate.
+    config.neutral("norm_before_gate");
     config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
     const d_model = config.count("hidden_size", 4096);
     const expand = config.number("expand", 2);

@@ -52,7 +52,11 @@ function convert(config: ConfigReader): Conversion {
   config.must("mamba_hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
   config.must("tie_word_embeddings", [null, false], "the head is never tied");
   config.must("n_shared_experts", [null, 1], "another number of shared experts");
-  const decoder = readDecoder(config, { width: 4096, vocabulary: 131072, eps: ["layer_norm_epsilon", 1e-5] });
+  const decoder = readDecoder(config, {
+    width: 4096,
+    vocabulary: 131072,
+    eps: [["layer_norm_epsilon", "norm_eps", "rms_norm_eps"], 1e-5],
+  });
   const base = readMamba2(config, NAMES, { heads: 128, headDim: 64, groups: 8, state: 128, inner: 0 });
   const mixer = {
     ...base,

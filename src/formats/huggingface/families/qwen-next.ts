@@ -98,6 +98,10 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
   const decoder = readDecoder(config, { width, vocabulary, eps, normWeight: "one_plus" });
   config.neutral("mtp_num_hidden_layers", "mtp_use_dedicated_embeddings");
   if (variant.experts === "none") config.neutral("router_aux_loss_coef");
+  config.must("use_sliding_window", [null, false], "attention in a window");
+  config.must("attn_output_gate", [null, true], "attention without a gate");
+  // Read with use_sliding_window only; the type of states.
+  config.neutral("sliding_window", "max_window_layers", "mamba_ssm_dtype");
   const activation = config.choice("hidden_act", ACTIVATIONS, "silu");
   if (activation !== "silu") config.problem("hidden_act", "another activation of the convolution is not supported");
   const keyHeads = config.count("linear_num_key_heads", 16);

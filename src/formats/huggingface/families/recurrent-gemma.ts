@@ -29,6 +29,7 @@ const GATES = { gelu_pytorch_tanh: "gelu_tanh", gelu_new: "gelu_tanh", gelu: "ge
 function convert(config: ConfigReader): Conversion {
   // How weights start.
   config.neutral("final_w_init_variance_scale", "w_init_variance_scale");
+  config.must("embeddings_scale_by_sqrt_dim", [null, true], "embeddings as they are");
   const decoder = readDecoder(config, {
     width: 2560,
     vocabulary: 256000,

@@ -47,6 +47,8 @@ function convert(config: ConfigReader): Conversion {
   // The convolution has a bias whatever use_conv_bias says.
   config.neutral("use_conv_bias", "use_mem_eff_path", "kv_channels", "num_query_groups", "hybrid_layer_ids");
   config.neutral("use_long_context", "time_step_limit", "attn_layer_period", "attn_layer_offset");
+  config.neutral("ffn_hidden_size");
+  config.must("use_shared_mlp_adapter", [null, true], "an MLP without adapters");
   const decoder = readDecoder(config, { width: 2560, vocabulary: 32000, eps: ["rms_norm_eps", 1e-5], tied: true });
   const { d_model } = decoder;
   const layers = config.layers("num_hidden_layers", 54);
