@@ -64,7 +64,8 @@ async function run(folder: string, file: string, options: CompareCommandOptions)
   const { device, threads, weights: weightStorage } = options;
   const { spec, weights, stored, close } = await open(folder);
   try {
-    const model = await createModel(spec, { device, threads, weightStorage, weights });
+    const sequenceLength = await withSafetensorsFile(file, async (expected) => longestOf(expected));
+    const model = await createModel(spec, { device, threads, weightStorage, weights, sequenceLength });
     try {
       const all = await withSafetensorsFile(file, (expected) => compareAll(model, weights, stored, expected, options));
       const sorted = all.sort((a, b) => b.relative - a.relative);
@@ -78,6 +79,12 @@ async function run(folder: string, file: string, options: CompareCommandOptions)
   } finally {
     await close();
   }
+}
+
+/** Tokens of the sequences in the file. */
+function longestOf(expected: Safetensors): number {
+  const lengthOf = (name: string): number => (expected.tensors.has(name) ? (expected.info(name).shape.at(-1) ?? 0) : 0);
+  return Math.max(lengthOf("input_ids"), lengthOf("prompt") + lengthOf("tokens"));
 }
 
 async function compareAll(

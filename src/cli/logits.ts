@@ -30,7 +30,7 @@ async function run(
   { input, output, mode, device, threads, weights }: LogitsCommandOptions,
 ): Promise<void> {
   const tokens = await readTokens(input);
-  const model = await loadModel(folder, { device, threads, weightStorage: weights });
+  const model = await loadModel(folder, { device, threads, weightStorage: weights, sequenceLength: tokens.length });
   try {
     const { logits, shape } = await computeLogits(model, tokens, mode);
     await writeSafetensorsFile(output, [{ name: "logits", dtype: "F32", shape, data: logits }]);

@@ -9,6 +9,7 @@ import type { Graph, Tensor } from "../graph/types.ts";
 import { optimise } from "../ops/passes/optimise.ts";
 import { createRuntime, type Device } from "../runtime/index.ts";
 import type { Buffer, Explanation, HostArray, LaunchTime, Program, Runtime, WeightStorage } from "../runtime/types.ts";
+import { forLength } from "../spec/length.ts";
 import { loadSpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
 import { ModelError } from "./error.ts";
@@ -32,6 +33,8 @@ export interface ModelOptions {
   readonly threads?: number | undefined;
   /** How matrices are kept in memory, where the runtime has narrower types than f32 (the default). */
   readonly weightStorage?: WeightStorage | undefined;
+  /** Tokens of the longest sequence, for rotary positions that are stretched by it; default what the architecture says. */
+  readonly sequenceLength?: number;
   /** Seed of the initial weights; default 0. */
   readonly seed?: number;
   /** Weights by parameter name, instead of initial ones: a Map, or whatever reads them one by one. */
@@ -430,7 +433,8 @@ export function packableParameters(graph: Graph): Set<string> {
  * @throws SpecError for a bad YAML text, ModelError for weights that do not fit.
  */
 export async function createModel(architecture: ArchitectureSpec | string, options: ModelOptions = {}): Promise<Model> {
-  const spec = typeof architecture === "string" ? loadSpec(architecture) : architecture;
+  const written = typeof architecture === "string" ? loadSpec(architecture) : architecture;
+  const spec = forLength(written, options.sequenceLength ?? 0);
   const { device = "auto", threads, seed = 0, buffers, weightStorage = "f32" } = options;
   const runtime = options.runtime ?? (await createRuntime(device, { threads }));
   const ownsRuntime = options.runtime === undefined;

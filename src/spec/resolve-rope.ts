@@ -103,7 +103,14 @@ function resolveLongrope(context: Context, fields: RopeLongropeFields, rotaryDim
   if (length !== undefined && long_factors === undefined) {
     complain(context, "length", "length chooses between factors and long_factors; there are no long_factors");
   }
+  // Without long factors there is no length from which they are used.
   const limit = original_max_length ?? 0;
-  const isLong = long_factors !== undefined && (length ?? limit) > limit;
-  return { type, factors: isLong ? long_factors : factors, attention_factor };
+  return {
+    type,
+    factors,
+    long_factors: long_factors ?? null,
+    original_max_length: limit,
+    length: length ?? limit,
+    attention_factor,
+  };
 }

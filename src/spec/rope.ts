@@ -37,8 +37,13 @@ export type RopeScalingSpec =
     }
   | {
       readonly type: "longrope";
-      /** One divisor per rotated pair (length rotary_dim / 2): those for the length that the model is to read. */
+      /** One divisor per rotated pair (length rotary_dim / 2). */
       readonly factors: readonly number[];
+      /** Those where length is more than original_max_length; null: always `factors`. */
+      readonly long_factors: readonly number[] | null;
+      readonly original_max_length: number;
+      /** Sequence length that the frequencies are for. */
+      readonly length: number;
       readonly attention_factor: number;
     }
   | {
@@ -80,11 +85,11 @@ export function ropeFrequencies(rope: RopeSpec): RopeFrequencies {
       return { frequencies: yarn(plain, rope, scaling), attentionScaling: scaling.attention_factor };
     case "llama3":
       return { frequencies: plain.map((f) => llama3(f, scaling)), attentionScaling: 1 };
-    case "longrope":
-      return {
-        frequencies: plain.map((f, j) => f / (scaling.factors[j] ?? 1)),
-        attentionScaling: scaling.attention_factor,
-      };
+    case "longrope": {
+      const { factors, long_factors, length, original_max_length, attention_factor } = scaling;
+      const divisors = long_factors !== null && length > original_max_length ? long_factors : factors;
+      return { frequencies: plain.map((f, j) => f / (divisors[j] ?? 1)), attentionScaling: attention_factor };
+    }
     case "proportional":
       return {
         frequencies: plain.map((f, j) => (j < scaling.pairs ? f / scaling.factor : 0)),

@@ -137,3 +137,30 @@ layers: A
   await plain.close();
   await adapted.close();
 });
+
+it("rotary positions that are stretched by the length of the sequence follow the length that a model is made for", async () => {
+  const text = (length: string): string => `
+name: long
+d_model: 16
+vocab_size: ${VOCABULARY}
+blocks:
+  A: {mixer: {type: attention, n_heads: 2, rope: {scaling: {type: dynamic, factor: 4, original_max_length: 4${length}}}}}
+layers: A
+`;
+  const weights = lively(loadSpec(text("")));
+  const logits = async (spec: string, sequenceLength?: number): Promise<Float32Array> => {
+    const model = await createModel(spec, {
+      runtime: reference,
+      weights,
+      ...(sequenceLength ? { sequenceLength } : {}),
+    });
+    const result = (await model.forward(rows)).logits;
+    await model.close();
+    return result;
+  };
+  const plain = await logits(text(""));
+  const long = await logits(text(", length: 13"));
+  expect(await logits(text(""), LENGTH)).toEqual(long);
+  expect(await logits(text(", length: 13"), 2)).toEqual(long);
+  expect(long.some((value, i) => Math.abs(value - (plain[i] ?? 0)) > 1e-3)).toBe(true);
+});

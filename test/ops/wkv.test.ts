@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { input } from "../../src/graph/leaves.ts";
 import { GraphError } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/types.ts";
+import { batchParts } from "../../src/ops/rg-lru/gpu.ts";
 import { wkv } from "../../src/ops/wkv/op.ts";
 import { reference } from "../../src/ops/wkv/reference.ts";
+import { PART_ALIGNMENT } from "../../src/runtime/webgpu/lowering.ts";
 import { checkOp, generator, type OpInput } from "./harness.ts";
 
 function tensor(inputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
@@ -95,6 +97,27 @@ describe("wkv", () => {
       const mean = weights.reduce((sum, weight, i) => sum + weight * (values[i] ?? 0), 0) / total;
       expect(y?.data[t]).toBeCloseTo(mean, 12);
     }
+  });
+
+  test.each([
+    { batch: 18, channels: 512, widest: 3 * 512 * 16, maxBinding: 1 << 20 },
+    { batch: 5000, channels: 6, widest: 18, maxBinding: 1 << 18 },
+    { batch: 300, channels: 96, widest: 960, maxBinding: 1 << 18 },
+    { batch: 3, channels: 7, widest: 21, maxBinding: 1 << 20 },
+  ])("is cut between rows where every tensor may be cut: $batch rows of $channels", (size) => {
+    const { batch, channels, widest } = size;
+    const tensor = { kind: "tensor", shape: [batch, widest], dtype: "f32", storage: "f32" } as const;
+    const parts = batchParts(batch, channels, widest, size);
+    expect(parts.map(({ first }) => first)).toEqual(parts.map((_, i) => i * (parts[0]?.rows ?? 0)));
+    expect(parts.reduce((sum, { rows }) => sum + rows, 0)).toBe(batch);
+    for (const { rows, cut } of parts) {
+      if (parts.length > 1) expect(4 * rows * widest).toBeLessThanOrEqual(size.maxBinding);
+      for (const width of [channels, widest]) {
+        const place = cut(tensor, width);
+        expect(place?.kind === "part" ? place.first % PART_ALIGNMENT : 0).toBe(0);
+      }
+    }
+    expect(parts.length > 1).toBe(4 * batch * widest > size.maxBinding);
   });
 
   test("refuses what does not fit", () => {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { formatDiagnostics } from "../../src/spec/diagnostic.ts";
 import type { Resolver } from "../../src/spec/extends.ts";
+import { forLength } from "../../src/spec/length.ts";
 import { checkSpec, defineSpec, loadSpec, stringifySpec } from "../../src/spec/load.ts";
+import { ropeFrequencies } from "../../src/spec/rope.ts";
 import type { ArchitectureSpec, MixerSpec, ResolvedLayer } from "../../src/spec/types.ts";
 
 const HEAD = "name: test\nd_model: 64\nvocab_size: 256\n";
@@ -136,12 +138,31 @@ describe("derived sizes", () => {
 
   test("of longrope are those for the length", () => {
     const long = "factors: [1, 2, 3, 4], long_factors: [5, 6, 7, 8], original_max_length: 64";
-    const factors = (scaling: string) =>
-      mixer("attention", `n_heads: 8, rope: {scaling: {type: longrope, ${scaling}}}`).rope?.scaling;
-    expect(factors("factors: [1, 2, 3, 4]")).toMatchObject({ factors: [1, 2, 3, 4] });
-    expect(factors(long)).toMatchObject({ factors: [1, 2, 3, 4] });
-    expect(factors(`${long}, length: 64`)).toMatchObject({ factors: [1, 2, 3, 4] });
-    expect(factors(`${long}, length: 65`)).toMatchObject({ factors: [5, 6, 7, 8] });
+    const last = (scaling: string): number => {
+      const { rope } = mixer("attention", `n_heads: 8, rope: {theta: 16, scaling: {type: longrope, ${scaling}}}`);
+      return rope === null ? 0 : (ropeFrequencies(rope).frequencies[3] ?? 0);
+    };
+    expect(last("factors: [1, 2, 3, 4]")).toBeCloseTo(1 / 8 / 4, 12);
+    expect(last(long)).toBeCloseTo(1 / 8 / 4, 12);
+    expect(last(`${long}, length: 64`)).toBeCloseTo(1 / 8 / 4, 12);
+    expect(last(`${long}, length: 65`)).toBeCloseTo(1 / 8 / 8, 12);
+  });
+
+  test("of an architecture for long sequences are those for their length", () => {
+    const text = (scaling: string): string =>
+      `${HEAD}blocks: {A: {mixer: {type: attention, n_heads: 4, rope: {scaling: ${scaling}}}}, M: {mixer: {type: mamba}}}\nlayers: AM\n`;
+    const scalingOf = (spec: ArchitectureSpec) => {
+      const operator = layerOf(spec, 0).branches[0]?.operator;
+      return operator?.type === "attention" ? operator.rope?.scaling : undefined;
+    };
+    const dynamic = loadSpec(text("{type: dynamic, factor: 2, original_max_length: 64}"));
+    expect(scalingOf(forLength(dynamic, 64))).toMatchObject({ length: 64 });
+    expect(forLength(dynamic, 64)).toBe(dynamic);
+    expect(scalingOf(forLength(dynamic, 100))).toMatchObject({ length: 100 });
+    const set = loadSpec(text("{type: dynamic, factor: 2, original_max_length: 64, length: 256}"));
+    expect(forLength(set, 100)).toBe(set);
+    const linear = loadSpec(text("{type: linear, factor: 2}"));
+    expect(forLength(linear, 1e6)).toBe(linear);
   });
 
   test("of a proportional rope span the head", () => {

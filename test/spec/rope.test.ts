@@ -107,7 +107,14 @@ describe("rope frequencies", () => {
   });
 
   test("have divisors of their own in LongRoPE", () => {
-    const scaling = { type: "longrope", factors: [1, 2, 4, 8], attention_factor: 1.2 } as const;
+    const scaling = {
+      type: "longrope",
+      factors: [1, 2, 4, 8],
+      long_factors: null,
+      original_max_length: 0,
+      length: 0,
+      attention_factor: 1.2,
+    } as const;
     const { frequencies, attentionScaling } = of({ theta: 10000, rotary_dim: 8, scaling });
     expect(frequencies).toEqual(close([1, 0.05, 0.0025, 0.000125]));
     expect(attentionScaling).toBe(1.2);

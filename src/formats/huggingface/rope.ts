@@ -177,8 +177,9 @@ export function writeRope(rope: RopeSpec, headDim: number, usual = 1): Readonly<
       return {
         rope_type: "longrope",
         short_factor: scaling.factors,
-        long_factor: scaling.factors,
+        long_factor: scaling.long_factors ?? scaling.factors,
         attention_factor: scaling.attention_factor,
+        ...(scaling.long_factors === null ? {} : { original_max_position_embeddings: scaling.original_max_length }),
         ...common,
       };
   }

@@ -11,7 +11,7 @@ export const lower: GpuLowering<RgLruAttributes> = ({ inputs, outputs }, emit) =
   const [batch = 0, tokens = 0, channels = 0] = x.shape;
   if (batch * channels === 0) return;
   const sequence = tokens * channels;
-  for (const { first, rows, cut } of batchParts(batch, sequence, emit.device)) {
+  for (const { first, rows, cut } of batchParts(batch, channels, sequence, emit.device)) {
     emit.dispatch({
       kernel: "rg_lru/backward",
       constants: { CHANNELS: channels, SMALLEST: float(SMALLEST_FACTOR) },

@@ -11,7 +11,7 @@ export const lower: GpuLowering<WkvAttributes> = ({ inputs, outputs }, emit) => 
   const [batch = 0, tokens = 0, channels = 0] = k.shape;
   if (batch * channels === 0) return;
   const sequence = tokens * channels;
-  for (const { rows, cut } of batchParts(batch, 3 * sequence, emit.device)) {
+  for (const { rows, cut } of batchParts(batch, channels, 3 * sequence, emit.device)) {
     emit.dispatch({
       kernel: "wkv/backward",
       constants: { CHANNELS: channels },

@@ -11,7 +11,12 @@ export const lower: GpuLowering<WkvAttributes> = ({ inputs, outputs }, emit) => 
   const [batch = 0, tokens = 0, channels = 0] = k.shape;
   if (batch * channels === 0) return;
   const sequence = tokens * channels;
-  for (const { rows, cut } of batchParts(batch, states === undefined ? sequence : 3 * sequence, emit.device)) {
+  for (const { rows, cut } of batchParts(
+    batch,
+    channels,
+    states === undefined ? sequence : 3 * sequence,
+    emit.device,
+  )) {
     emit.dispatch({
       kernel: "wkv/forward",
       constants: { CHANNELS: channels },
