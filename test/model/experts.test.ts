@@ -143,6 +143,19 @@ describe("a mixture of experts", () => {
     await built.close();
   });
 
+  it("decodes on the GPU without sorting rows, and prefills with", async () => {
+    const spec = model({ type: "moe", n_experts: 8, top_k: 2, d_ff: 32 });
+    const built = await createModel(spec, { runtime: await runtimeOf("webgpu"), weights: lively(spec) });
+    const kernels = async (length: number): Promise<string> =>
+      (await built.explain({ length })).flatMap((step) => step.kernels).join("\n");
+    const [one, many] = [await kernels(1), await kernels(64)];
+    expect(one).toMatch(/top_k/);
+    expect(one).not.toMatch(/group_rows/);
+    expect(many).toMatch(/group_rows/);
+    expect(many).toMatch(/tiles of rows sorted by expert/);
+    await built.close();
+  });
+
   it("starts with experts that differ, and projections back that are as small as those of an mlp", () => {
     const spec = model({ type: "moe", n_experts: 4, top_k: 2, d_ff: 64 });
     const weights = initialiseParameters(buildForward(spec, { stateful: false }), 0);

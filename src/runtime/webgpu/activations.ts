@@ -8,6 +8,7 @@ const makers = new Set([
   "attention",
   "causal_conv",
   "concat",
+  "expert_matmul",
   "layer_norm",
   "linear_attention",
   "long_convolution",
@@ -32,6 +33,8 @@ const exact: Readonly<Record<string, readonly number[]>> = {
   rg_lru: [1],
   // Keys, decay and bonus.
   wkv: [0, 2, 3],
+  // Logits that decide which experts are chosen.
+  top_k: [0],
   // What is summed is rounded to its last bit by every layer.
   rms_norm: [3],
   layer_norm: [3],

@@ -21,6 +21,7 @@ import { inlineProducers } from "./inline.ts";
 import type { Place } from "./link.ts";
 import type { GpuTensor, Storage } from "./lowering.ts";
 import { type LocatedDispatch, mergeDispatches } from "./merge.ts";
+import { neededDispatches } from "./needed.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import { locate, OwnedBuffers, placeArenas, placeLeaves, placeTensor, typeIn } from "./places.ts";
 import { timeCommands } from "./profile.ts";
@@ -103,7 +104,12 @@ async function compile(
       };
     }),
   );
-  const groups = small ? mergeDispatches(located, context, pipelines) : located.map((one) => [one]);
+  const copies = layout.copies.map(({ from, state }) => ({ from: placeOf(from), to: placeOf(state) }));
+  const outputs = placeOutputs(graph, typeOf, placeOf);
+  const results = [...copies.map(({ from }) => from), ...outputs.map(({ place }) => place)];
+  const groups = small
+    ? mergeDispatches(neededDispatches(located, results, arenas.arenas), context, pipelines)
+    : located.map((one) => [one]);
   const commands = await buildCommands(groups, context, pipelines, owned);
   const exhausted = await outOfMemory;
   if (exhausted !== null) {
@@ -111,9 +117,7 @@ async function compile(
   }
   context.check();
 
-  const copies = layout.copies.map(({ from, state }) => ({ from: placeOf(from), to: placeOf(state) }));
   const inputs = graph.inputs.map(({ name, tensor }) => ({ name, type: typeOf(tensor), place: placeOf(tensor) }));
-  const outputs = placeOutputs(graph, typeOf, placeOf);
   const staging = owned.buffer({
     label: "outputs",
     size: Math.max(
