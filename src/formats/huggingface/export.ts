@@ -38,7 +38,7 @@ export function fitFamily(spec: ArchitectureSpec, family: Family): Fit {
   } catch (error) {
     // A configuration that the family itself refuses: a value that the field can't have.
     if (!(error instanceof HuggingFaceError)) throw error;
-    return { family, config: undefined, converted: undefined, problems: error.problems };
+    return { family, config, converted: undefined, problems: error.problems };
   }
 }
 
@@ -58,9 +58,10 @@ export function chooseFamily(spec: ArchitectureSpec, preferred?: string): Fit {
   const fitting = fits.find(({ problems }) => problems.length === 0);
   if (fitting !== undefined) return fitting;
   const reached = fits.filter(({ config }) => config !== undefined);
-  const nearest = (reached.length > 0 ? reached : fits).reduce((a, b) =>
-    b.problems.length < a.problems.length ? b : a,
-  );
+  // Another number of layers hides all that is different in them.
+  const distance = ({ converted, problems }: Fit): number =>
+    problems.length + (converted?.spec.layers.length === spec.layers.length ? 0 : 100);
+  const nearest = (reached.length > 0 ? reached : fits).reduce((a, b) => (distance(b) < distance(a) ? b : a));
   const [type] = nearest.family.modelTypes;
   const lead =
     preferred === undefined ? `fits no family of transformers; for the nearest, ${type},` : `does not fit ${type}:`;

@@ -191,7 +191,9 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
   const [mlp] = operatorsOf(spec, "mlp");
   const [moe] = operatorsOf(spec, "moe");
   const layers = pairs(spec.layers);
-  if (delta === undefined || attention === undefined || moe === undefined || layers === undefined) return undefined;
+  if (delta === undefined || attention === undefined || layers === undefined) return undefined;
+  const d_ff = mlp?.d_ff ?? moe?.d_ff;
+  if (d_ff === undefined) return undefined;
   const is = (layer: ResolvedLayer, type: string): boolean => layer.branches[0]?.operator.type === type;
   return tidy({
     ...writeDecoder(spec),
@@ -210,15 +212,16 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
     qk_rope_head_dim: attention.rope_head_dim,
     v_head_dim: attention.value_head_dim,
     attention_bias: attention.output_bias,
-    intermediate_size: mlp?.d_ff ?? moe.d_ff,
-    hidden_act: ACTIVATION_NAMES[moe.activation],
-    num_experts: moe.n_experts,
-    num_experts_per_token: moe.top_k,
-    num_shared_experts: moe.shared === null ? 0 : moe.shared.d_ff / moe.d_ff,
-    moe_intermediate_size: moe.d_ff,
-    moe_renormalize: moe.router.normalize,
-    num_expert_group: moe.router.n_groups,
-    topk_group: moe.router.top_groups,
-    routed_scaling_factor: moe.router.scale,
+    intermediate_size: d_ff,
+    hidden_act: ACTIVATION_NAMES[mlp?.activation ?? moe?.activation ?? "silu"],
+    // Where all layers are dense these stand for nothing, but must be there.
+    num_experts: moe?.n_experts ?? 1,
+    num_experts_per_token: moe?.top_k ?? 1,
+    num_shared_experts: moe?.shared == null ? 0 : moe.shared.d_ff / moe.d_ff,
+    moe_intermediate_size: moe?.d_ff ?? d_ff,
+    moe_renormalize: moe?.router.normalize,
+    num_expert_group: moe?.router.n_groups,
+    topk_group: moe?.router.top_groups,
+    routed_scaling_factor: moe?.router.scale,
   });
 }

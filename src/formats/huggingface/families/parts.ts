@@ -60,7 +60,8 @@ export function mlpFields(
 /** How step sizes start, which only matters when a model is trained from scratch. */
 export function dtInit(config: ConfigReader): Pick<MambaFields, "dt_min" | "dt_max" | "dt_init_floor"> {
   return tidy({
-    dt_min: unless(config.number("time_step_min", 0.001), 0.001),
+    // 0 where it only says that there is no lower limit; nothing could start there.
+    dt_min: unless(config.number("time_step_min", 0.001) || 0.001, 0.001),
     dt_max: unless(config.number("time_step_max", 0.1), 0.1),
     dt_init_floor: unless(config.number("time_step_floor", 1e-4), 1e-4),
   });
