@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let place = item;
 #endif
   let head = place % KEY_HEADS;
-  let b = place / KEY_HEADS % uniforms.batches;
+  let b = uniforms.first_batch + place / KEY_HEADS % uniforms.batches;
   let first_row = place / (KEY_HEADS * uniforms.batches) * ROWS;
   let rows = uniforms.query_tokens * GROUP;
   let first_index = b * uniforms.query_tokens * QUERY_HEADS + head * GROUP;
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var out$r = vec4f();
 #endfor
 #if HAS_SINK
-  if (split == 0u) {
+  if (uniforms.first_split + split == 0u) {
 #for r in 0..ROWS
     top$r = sink_load(head * GROUP + min(first_row + $r, rows - 1u) % GROUP) * LOG2_E;
     total$r = select(0.0, 1.0, local < VV);
@@ -154,7 +154,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
       }
       let index = first_index + row / GROUP * QUERY_HEADS + row % GROUP;
 #if PARTIAL
-      let to = split * uniforms.all_rows + index;
+      let to = (uniforms.first_split + split) * uniforms.all_rows + index;
       outputs_store4(to * VV + local, sum);
       if (local == 0u) {
         sums_store(2u * to, row_top);

@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var top = FIRST_MAXIMUM;
   var total = 0.0;
 #if HAS_SINK
-  if (split == 0u) {
+  if (uniforms.first_split + split == 0u) {
     top = sink_load(query_head) * LOG2_E;
     total = 1.0;
   }
@@ -157,7 +157,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     return;
   }
 #if PARTIAL
-  let to = split * uniforms.all_rows + index;
+  let to = (uniforms.first_split + split) * uniforms.all_rows + index;
 #for c in 0..V4
   if ($c * LANES + lane < V_VECTORS) {
     outputs_store4(to * V_VECTORS + $c * LANES + lane, out$c);

@@ -58,7 +58,7 @@ fn main(
   var top$r = FIRST_MAXIMUM;
   var total$r = 0.0;
 #if HAS_SINK
-  if (split == 0u) {
+  if (uniforms.first_split + split == 0u) {
     top$r = sink_load(query_head$r) * LOG2_E;
     total$r = 1.0;
   }
@@ -154,7 +154,7 @@ fn main(
 #for r in 0..EACH
   if (first_row + 64u * $r + local < rows) {
 #if PARTIAL
-    let to = split * uniforms.all_rows + index$r;
+    let to = (uniforms.first_split + split) * uniforms.all_rows + index$r;
 #for c in 0..VV
     outputs_store4(to * VV + $c, out$c[$r]);
 #endfor

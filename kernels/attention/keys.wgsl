@@ -1,5 +1,7 @@
 // What the kernels of attention share: where the keys of a call lie, which of them a row sees, and how scores are finished.
 // Keys have absolute positions: those before the call are in slots `position % capacity` of the caches, the others in k and v.
+// SLICED: the caches are bound in slices, of one batch row and slots first_slot … end_slot - 1, and the keys are those of one slice:
+// even parts take slots that the current round through the ring has filled, odd parts those left from the round before.
 // Scores and maxima are in units of log2.
 #include "attention/scores.wgsl"
 
@@ -29,10 +31,28 @@ fn seen_keys(first: i32, last: i32, before: i32, split: u32) -> vec2i {
 #if WINDOW > 0
   low = max(low, first - i32(WINDOW) + 1);
 #endif
+#if SLICED
+  let slots = i32(uniforms.capacity);
+  let reached = before % slots;
+  let begin = i32(uniforms.first_slot);
+  let end = i32(uniforms.end_slot);
+  if (split % 2u == 0u) {
+    low = max(low, before - reached + begin);
+    high = min(high, before - reached + min(end, reached));
+  } else {
+    low = max(low, before - reached - slots + max(begin, reached));
+    high = min(high, before - reached - slots + end);
+  }
+  let part = i32(split / 2u);
+  let parts = i32(uniforms.splits / 2u);
+#elif PARTIAL
+  let part = i32(split);
+  let parts = i32(uniforms.splits);
+#endif
 #if PARTIAL
-  let each = (max(high - low, 0) + i32(uniforms.splits) - 1) / i32(uniforms.splits);
+  let each = (max(high - low, 0) + parts - 1) / parts;
   let share = (each + i32(KEYS) - 1) / i32(KEYS) * i32(KEYS);
-  low += i32(split) * share;
+  low += part * share;
   high = min(high, low + share);
 #endif
   return vec2i(low, high);
@@ -42,7 +62,11 @@ fn seen_keys(first: i32, last: i32, before: i32, split: u32) -> vec2i {
 fn key_row(b: u32, j: i32, before: i32) -> u32 {
 #if HAS_PAST_K
   if (j < before) {
+#if SLICED
+    return u32(j) % uniforms.capacity - uniforms.first_slot;
+#else
     return b * uniforms.capacity + u32(j) % uniforms.capacity;
+#endif
   }
 #endif
   return b * uniforms.key_tokens + u32(j - before);

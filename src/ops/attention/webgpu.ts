@@ -3,11 +3,13 @@ import { sizeOf } from "../../graph/shape.ts";
 import { RuntimeError } from "../../runtime/types.ts";
 import {
   type Binding,
+  type Bound,
   type Dispatch,
   type Emitter,
   type GpuLowering,
   type GpuTensor,
   isCpu,
+  PART_ALIGNMENT,
   part,
   read,
   rowRuns,
@@ -100,8 +102,13 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
   const [keyWidth, valueWidth] = [widthOf(keyDim), widthOf(valueDim)];
   const valueVectors = Math.ceil(valueDim / 4);
   const hasCache = pastKey !== undefined && sizeOf(pastKey.shape) > 0;
+  const slices = hasCache ? cacheSlices(sizes, capacity, emit) : undefined;
   const append =
     hasCache && (presentKey ?? presentValue) && keyTokens > 0 ? appendDispatch(sizes, node(), emit) : undefined;
+  const emitAppend = (): void => {
+    if (append === undefined) return;
+    for (const slice of slices ?? [undefined]) emit.dispatch(sliceAppend(append, slice));
+  };
 
   function node() {
     return { k, v, pastKey, pastValue, position, presentKey, presentValue };
@@ -109,7 +116,10 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
 
   if ((y !== undefined || lse !== undefined) && allRows > 0) {
     const plan = planAttention(sizes, capacity, attributes.window, emit.device);
-    const { kernel, lanes, splits } = plan;
+    const { kernel, lanes } = plan;
+    // In slices of the caches each has two parts, and the new keys are one more.
+    const perRow = slices?.filter(({ batchRow }) => batchRow === 0) ?? [];
+    const splits = slices === undefined ? plan.splits : 2 * perRow.length + 1;
     const partial = splits > 1;
     const sharedKeys = lanes * Math.ceil(Math.ceil(keyDim / 4) / lanes);
     const sharedValues = lanes * Math.ceil(valueVectors / lanes);
@@ -118,16 +128,17 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
     const [QV, VV] = isDecode ? [Math.ceil(keyDim / 4), valueVectors] : [sharedKeys, sharedValues];
     const sums: Scratch | undefined = partial ? emit.scratch(8 * splits * allRows) : undefined;
     const partialOutputs = partial ? emit.scratch(16 * splits * allRows * valueVectors) : undefined;
-    const source = [
-      rowAccess({ channels: keyDim, vectors: QV, read: ["q", "k", ...(hasCache ? ["past_k"] : [])], written: [] }),
-      rowAccess({
-        channels: valueDim,
-        vectors: VV,
-        read: ["v", ...(hasCache ? ["past_v"] : [])],
-        written: partial ? [] : ["y"],
-      }),
-      `#include "${kernel}.wgsl"\n`,
-    ].join("\n");
+    const source = (withCache: boolean): string =>
+      [
+        rowAccess({ channels: keyDim, vectors: QV, read: ["q", "k", ...(withCache ? ["past_k"] : [])], written: [] }),
+        rowAccess({
+          channels: valueDim,
+          vectors: VV,
+          read: ["v", ...(withCache ? ["past_v"] : [])],
+          written: partial ? [] : ["y"],
+        }),
+        `#include "${kernel}.wgsl"\n`,
+      ].join("\n");
     const constants = {
       ...scoreConstants(attributes),
       KEYS: plan.keys,
@@ -149,13 +160,14 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
       : kernel === "attention/forward_subgroup"
         ? `${plan.rows} rows over tiles of ${plan.keys} keys, broadcast in subgroups of ${subgroupMaxSize}`
         : `${plan.rows} rows of ${lanes} thread${lanes > 1 ? "s" : ""} over tiles of ${plan.keys} keys`;
-    for (const run of queryRuns(sizes, plan, emit)) {
+    /** Keys of the caches, all or one slice of them, and of the call; the parts into which they are divided. */
+    const attend = (run: QueryRun, parts: { first: number; count: number }, slice?: CacheSlice, withCache = hasCache) =>
       emit.dispatch({
         kernel,
-        source,
-        constants,
+        source: source(withCache),
+        constants: { ...constants, SLICED: slice !== undefined },
         uniforms: {
-          items: run.batches * keyHeads * run.tiles * splits,
+          items: run.batches * keyHeads * run.tiles * parts.count,
           batches: run.batches,
           first_batch: run.firstBatch,
           first_query: run.firstQuery,
@@ -164,8 +176,11 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
           tiles: run.tiles,
           query_tokens: queryTokens,
           key_tokens: keyTokens,
-          capacity: hasCache ? capacity : 0,
-          splits,
+          capacity: withCache ? capacity : 0,
+          splits: parts.count,
+          first_split: parts.first,
+          first_slot: slice?.firstSlot ?? 0,
+          end_slot: slice?.endSlot ?? 0,
           all_rows: allRows,
           zero: 0,
         },
@@ -173,8 +188,8 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
           q: run.bind(q, keyDim, (bound) => read(bound, keyWidth)),
           k: read(k, keyWidth),
           v: read(v, valueWidth),
-          past_k: hasCache ? read(pastKey, keyWidth) : undefined,
-          past_v: hasCache ? read(pastValue, valueWidth) : undefined,
+          past_k: withCache ? read(sliceOf(pastKey, slice), keyWidth) : undefined,
+          past_v: withCache ? read(sliceOf(pastValue, slice), valueWidth) : undefined,
           position: hasCache ? read(position) : undefined,
           sink: read(sink),
           y: partial ? undefined : run.bind(y, valueDim, (bound) => write(bound, valueWidth)),
@@ -182,40 +197,101 @@ export const lower: GpuLowering<AttentionAttributes> = ({ inputs, outputs, attri
           outputs: write(partialOutputs, 4),
           sums: write(sums),
         },
-        workgroups: spread(run.batches * keyHeads * run.tiles * splits),
+        workgroups: spread(run.batches * keyHeads * run.tiles * parts.count),
         reason: partial ? `${how}, keys in ${splits} parts` : how,
       });
+    for (const run of queryRuns(sizes, { ...plan, splits }, emit)) {
+      attend(run, { first: 0, count: slices === undefined ? splits : 1 }, undefined, hasCache && slices === undefined);
+      for (const slice of slices ?? [])
+        attend({ ...run, firstBatch: slice.batchRow, batches: 1 }, { first: 1 + 2 * slice.index, count: 2 }, slice);
     }
     if (partial) {
+      const joins = slices === undefined ? append : undefined;
       const reduced = allRows * valueVectors;
       emit.dispatch({
         kernel: "attention/reduce",
         source: `${rowAccess({ channels: valueDim, vectors: valueVectors, read: [], written: ["y"] })}\n#include "attention/reduce.wgsl"\n`,
-        constants: { V_VECTORS: valueVectors, APPEND: append !== undefined, ...append?.constants },
-        uniforms: { all_rows: allRows, splits, zero: 0, ...append?.uniforms },
+        constants: { V_VECTORS: valueVectors, APPEND: joins !== undefined, SLICED: false, ...joins?.constants },
+        uniforms: { all_rows: allRows, splits, zero: 0, ...joins?.uniforms },
         bindings: {
           outputs: read(partialOutputs, 4),
           sums: read(sums),
           y: write(y, valueWidth),
           lse: write(lse),
-          ...append?.bindings,
+          ...joins?.bindings,
         },
-        workgroups: spread(Math.ceil((reduced + (append?.items ?? 0)) / 64)),
-        reason: append ? "joins the parts, and appends to the caches" : "joins the parts",
+        workgroups: spread(Math.ceil((reduced + (joins?.items ?? 0)) / 64)),
+        reason: joins ? "joins the parts, and appends to the caches" : "joins the parts",
       });
-      return;
+      if (joins !== undefined) return;
     }
   }
-  if (append === undefined) return;
-  emit.dispatch({
-    kernel: "attention/append",
-    constants: append.constants,
-    uniforms: append.uniforms,
-    bindings: append.bindings,
-    workgroups: spread(Math.ceil(append.items / 64)),
-    reason: append.constants.IN_PLACE === true ? "new rows only" : "a copy: the caches are still needed",
-  });
+  emitAppend();
 };
+
+/** Slots firstSlot … endSlot - 1 of one batch row of the caches, as large as a binding may be. */
+interface CacheSlice {
+  /** Number of the slice within its row. */
+  readonly index: number;
+  readonly batchRow: number;
+  readonly firstSlot: number;
+  readonly endSlot: number;
+}
+
+/** Undefined where bindings can hold the caches. */
+function cacheSlices(
+  { batch, keyHeads, keyDim, valueDim }: AttentionSizes<number>,
+  capacity: number,
+  { device: { maxBinding } }: Emitter,
+): CacheSlice[] | undefined {
+  const widths = [keyHeads * keyDim, keyHeads * valueDim];
+  const widest = 4 * Math.max(...widths);
+  if (batch * capacity * widest <= maxBinding) return undefined;
+  let step = 1;
+  while (widths.some((width) => (step * width) % PART_ALIGNMENT !== 0)) step *= 2;
+  if (batch > 1 && widths.some((width) => (capacity * width) % PART_ALIGNMENT !== 0)) {
+    throw new RuntimeError(
+      `attention: caches of ${batch} × ${capacity} tokens are larger than a binding may be here (${maxBinding} bytes), ` +
+        `and rows of ${capacity} tokens can't be bound alone; allowed: a context of a multiple of ${step} tokens`,
+    );
+  }
+  const slots = Math.max(step, step * Math.floor(maxBinding / widest / step));
+  const count = Math.ceil(capacity / slots);
+  return Array.from({ length: batch * count }, (_, i) => {
+    const index = i % count;
+    const firstSlot = index * slots;
+    return { index, batchRow: Math.floor(i / count), firstSlot, endSlot: Math.min(capacity, firstSlot + slots) };
+  });
+}
+
+function sliceOf(cache: GpuTensor | undefined, slice: CacheSlice | undefined): Bound | undefined {
+  if (cache === undefined || slice === undefined) return cache;
+  const [, capacity = 0, ...rest] = cache.shape;
+  const width = sizeOf(rest);
+  return part(cache, (slice.batchRow * capacity + slice.firstSlot) * width, (slice.endSlot - slice.firstSlot) * width);
+}
+
+/** The dispatch that appends, to all of the caches or to one slice. */
+function sliceAppend(append: Append, slice: CacheSlice | undefined): Dispatch {
+  const { constants, uniforms, bindings, items, batches } = append;
+  const inPlace = constants.IN_PLACE === true;
+  const reason = inPlace ? "new rows only" : "a copy: the caches are still needed";
+  const common = { kernel: "attention/append", constants: { ...constants, SLICED: slice !== undefined }, reason };
+  if (slice === undefined) return { ...common, uniforms, bindings, workgroups: spread(Math.ceil(items / 64)) };
+  const caches = ["past_k", "past_v", "present_k", "present_v"].map((name) => {
+    const binding = bindings[name];
+    const tensor = binding?.tensor.kind === "tensor" ? sliceOf(binding.tensor, slice) : undefined;
+    return [name, binding && tensor && { ...binding, tensor }] as const;
+  });
+  const { batchRow, firstSlot, endSlot } = slice;
+  return {
+    ...common,
+    uniforms: { ...uniforms, batch_row: batchRow, first_slot: firstSlot, end_slot: endSlot },
+    bindings: { ...bindings, ...Object.fromEntries(caches) },
+    workgroups: spread(Math.ceil(items / batches / 64)),
+    reason: `${reason}, in slices`,
+  };
+}
 
 interface QueryRun {
   readonly firstBatch: number;
@@ -262,6 +338,7 @@ interface Append {
   readonly bindings: Dispatch["bindings"];
   /** Threads. */
   readonly items: number;
+  readonly batches: number;
 }
 
 /** What writes the new rows into the caches: a dispatch of its own, or part of the one that joins partial sums. */
@@ -296,5 +373,6 @@ function appendDispatch(
       position: read(position),
     },
     items: batch * (inPlace ? appended : capacity) * (keyItems + valueItems),
+    batches: batch,
   };
 }
