@@ -2,6 +2,7 @@
 // encoding. Nodes and constants that no output depends on are left out of the file.
 import onnxProto from "onnx-proto";
 import type { DType } from "../../graph/shape.ts";
+import { OnnxError } from "./error.ts";
 import type { Attribute, NodeOptions, Value } from "./lowering.ts";
 
 const { onnx } = onnxProto;
@@ -62,12 +63,19 @@ export class OnnxBuilder {
   /** Which tensor of the model's graph the nodes that follow come from. */
   scope = "";
 
+  #claim(name: string): void {
+    if ([...this.#inputs, ...this.#outputs].some((port) => port.name === name))
+      throw new OnnxError(`two inputs or outputs of the ONNX graph would be called "${name}"`);
+  }
+
   input(name: string, dtype: DType, shape: readonly Dimension[]): Value {
+    this.#claim(name);
     this.#inputs.push({ name, dtype, shape });
     return name;
   }
 
   output(name: string, value: Value, dtype: DType, shape: readonly Dimension[]): void {
+    this.#claim(name);
     this.#nodes.push({ name, op: "Identity", contrib: false, inputs: [value], outputs: [name], attributes: {} });
     this.#outputs.push({ name, dtype, shape });
   }
@@ -144,17 +152,13 @@ export class OnnxBuilder {
           opType: op,
           domain: contrib ? "com.microsoft" : "",
           input: [...inputs],
-          // Outputs that nothing reads have no name, so that a kernel need not compute them; the first one always does.
-          output: trimmed(outputs.map((output, i) => (i === 0 || read.has(output) ? output : ""))),
+          // Outputs that nothing reads have no name, so that a kernel need not compute them; operators may insist on their
+          // first and last.
+          output: outputs.map((output, i) => (i === 0 || i === outputs.length - 1 || read.has(output) ? output : "")),
           attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
         })),
       },
     });
     return onnx.ModelProto.encode(model).finish();
   }
-}
-
-function trimmed(names: string[]): string[] {
-  while (names.at(-1) === "") names.pop();
-  return names;
 }
