@@ -31,6 +31,8 @@ interface Constant {
 
 interface Port {
   readonly name: string;
+  /** Left out where nothing reads it. */
+  readonly optional?: boolean;
   readonly dtype: DType;
   readonly shape: readonly Dimension[];
 }
@@ -68,9 +70,10 @@ export class OnnxBuilder {
       throw new OnnxError(`two inputs or outputs of the ONNX graph would be called "${name}"`);
   }
 
-  input(name: string, dtype: DType, shape: readonly Dimension[]): Value {
+  /** An input; an optional one is left out where nothing reads it. */
+  input(name: string, dtype: DType, shape: readonly Dimension[], { optional = false } = {}): Value {
     this.#claim(name);
-    this.#inputs.push({ name, dtype, shape });
+    this.#inputs.push({ name, dtype, shape, optional });
     return name;
   }
 
@@ -144,7 +147,7 @@ export class OnnxBuilder {
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: {
         name: "model",
-        input: this.#inputs.map(valueInfo),
+        input: this.#inputs.filter(({ name, optional }) => !optional || read.has(name)).map(valueInfo),
         output: this.#outputs.map(valueInfo),
         initializer,
         node: nodes.map(({ name, op, contrib, inputs, outputs, attributes }) => ({

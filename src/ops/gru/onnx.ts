@@ -4,12 +4,23 @@ import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../
 import { fixedDimAt } from "../../graph/shape.ts";
 import type { GruAttributes } from "./op.ts";
 
+/** Far beyond where a sigmoid is 1. */
+const ALWAYS = 1e4;
+
+/** Update gates that keep the state as it is for tokens that are padding. */
+function keptForPadding(update: Value | undefined, emit: OnnxEmitter): Value | undefined {
+  if (emit.sequence === undefined) return update;
+  const padding = emit.node("Sub", [emit.floats([1]), emit.sequence.tokenMask]);
+  const column = emit.node("Unsqueeze", [emit.node("Mul", [padding, emit.floats([ALWAYS])]), emit.integers([2])]);
+  return emit.node("Add", [update, column]);
+}
+
 /** The thirds of `axis` of x in ONNX's order. */
-function reordered(x: Value, size: number, axis: number, emit: OnnxEmitter): Value {
+function reordered(x: Value, size: number, axis: number, emit: OnnxEmitter, isInput = false): Value {
   const [reset, update, fresh] = emit.nodes("Split", [x, emit.integers([size, size, size])], 3, {
     attributes: { axis },
   });
-  return emit.node("Concat", [update, reset, fresh], { attributes: { axis } });
+  return emit.node("Concat", [isInput ? keptForPadding(update, emit) : update, reset, fresh], { attributes: { axis } });
 }
 
 export const toOnnx: OnnxLowering<GruAttributes> = ({ tensors, inputs }, emit) => {
@@ -22,7 +33,7 @@ export const toOnnx: OnnxLowering<GruAttributes> = ({ tensors, inputs }, emit) =
   });
   const zeros = emit.once(`zeros ${3 * size}`, () => emit.floats(new Float32Array(3 * size), [3 * size]));
   const leading = (x: Value): Value => emit.node("Unsqueeze", [x, emit.integers([0])]);
-  const steps = emit.node("Transpose", [reordered(present(xGates, "x_gates"), size, 2, emit)], {
+  const steps = emit.node("Transpose", [reordered(present(xGates, "x_gates"), size, 2, emit, true)], {
     attributes: { perm: [1, 0, 2] },
   });
   const recurrent = bias === undefined ? zeros : reordered(bias, size, 0, emit);
