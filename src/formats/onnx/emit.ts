@@ -2,7 +2,7 @@
 // each tensor has become.
 import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
-import { type Dim, GraphError, type Shape } from "../../graph/shape.ts";
+import { type Dim, fixedDimAt, type Shape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
 import type { OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
@@ -120,6 +120,21 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     sizes,
     once,
     reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
+    expertParameter(tensor, expert) {
+      const onlyProducts = (readers.get(tensor) ?? []).every(
+        ({ op, inputs, attributes }) =>
+          op.name === "expert_matmul" &&
+          inputs[1] === tensor &&
+          !(attributes as { readonly transposed: boolean }).transposed,
+      );
+      if (tensor.node.op.leaf !== "parameter" || !onlyProducts) return undefined;
+      const name = leafName(tensor.node);
+      const [rows, columns] = [fixedDimAt(tensor.shape, 1), fixedDimAt(tensor.shape, 2)];
+      const size = rows * columns;
+      return builder.floats(`${name}.${expert}.transposed`, [columns, rows], () =>
+        transpose(options.weight(name).subarray(expert * size, (expert + 1) * size), rows, columns),
+      );
+    },
     transposedParameter(tensor) {
       const isOurs = tensor.node.op.leaf === "parameter" && tensor.shape.length === 2;
       const onlyProducts = (readers.get(tensor) ?? []).every(
@@ -128,8 +143,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
       );
       if (!isOurs || !onlyProducts) return undefined;
       const name = leafName(tensor.node);
-      const [rows, columns] = tensor.shape;
-      if (typeof rows !== "number" || typeof columns !== "number") throw new GraphError(`${name} has no fixed shape`);
+      const [rows, columns] = [fixedDimAt(tensor.shape, 0), fixedDimAt(tensor.shape, 1)];
       return builder.floats(`${name}.transposed`, [columns, rows], () =>
         transpose(options.weight(name), rows, columns),
       );

@@ -52,6 +52,8 @@ export interface OnnxEmitter {
   reshape(x: Value, from: Shape, to: Shape): Value;
   /** A matrix parameter with its axes exchanged: stored that way where nothing else reads it; else undefined. */
   transposedParameter(tensor: Tensor): Value | undefined;
+  /** The matrix of one expert of a stack [experts, out, in], as [in, out]; undefined unless only such products read the stack. */
+  expertParameter(tensor: Tensor, expert: number): Value | undefined;
   /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
   once(key: string, make: () => Value): Value;
 }

@@ -4,7 +4,9 @@ import { nodeName } from "../../graph/types.ts";
 import { toOnnx as attention } from "../../ops/attention/onnx.ts";
 import { toOnnx as causalConv } from "../../ops/causal-conv/onnx.ts";
 import { toOnnx as concat } from "../../ops/concat/onnx.ts";
+import { toOnnx as expertMatmul } from "../../ops/expert-matmul/onnx.ts";
 import { toOnnx as gather } from "../../ops/gather/onnx.ts";
+import { toOnnx as groupRows } from "../../ops/group-rows/onnx.ts";
 import { toOnnx as gru } from "../../ops/gru/onnx.ts";
 import type { AttributesOf, DifferentiableOpName } from "../../ops/index.ts";
 import { toOnnx as layerNorm } from "../../ops/layer-norm/onnx.ts";
@@ -18,6 +20,7 @@ import { toOnnx as rmsNorm } from "../../ops/rms-norm/onnx.ts";
 import { toOnnx as rope } from "../../ops/rope/onnx.ts";
 import { toOnnx as selectiveScan } from "../../ops/selective-scan/onnx.ts";
 import { toOnnx as slice } from "../../ops/slice/onnx.ts";
+import { toOnnx as topK } from "../../ops/top-k/onnx.ts";
 import { toOnnx as transpose } from "../../ops/transpose/onnx.ts";
 import { OnnxError } from "./error.ts";
 import type { Dialect, OnnxLowering } from "./lowering.ts";
@@ -30,9 +33,9 @@ const table: Table = {
   concat,
   cross_entropy: undefined,
   diagonal_scan: undefined,
-  expert_matmul: undefined,
+  expert_matmul: expertMatmul,
   gather,
-  group_rows: undefined,
+  group_rows: groupRows,
   gru,
   layer_norm: layerNorm,
   linear_attention: linearAttention,
@@ -47,7 +50,7 @@ const table: Table = {
   s4d_kernel: undefined,
   selective_scan: selectiveScan,
   slice,
-  top_k: undefined,
+  top_k: topK,
   transpose,
   wkv: undefined,
 };

@@ -13,14 +13,7 @@ import { OnnxRun } from "./session.ts";
 
 /** Why a file can't be exported. */
 const notYet: Readonly<Record<string, RegExp>> = {
-  "granite-hybrid.yaml": /top_k in layers\.1\.ffn can't be written in ONNX/,
   "hymba.yaml": /reads 5 learned tokens before the first one/,
-  "jamba.yaml": /top_k in layers\.3\.ffn can't be written in ONNX/,
-  "minimax.yaml": /top_k in layers\.1\.ffn can't be written in ONNX/,
-  "mixtral.yaml": /top_k in layers\.1\.ffn can't be written in ONNX/,
-  "nemotron-3.yaml": /top_k in layers\.1\.ffn can't be written in ONNX/,
-  "qwen3-moe.yaml": /top_k in layers\.1\.ffn can't be written in ONNX/,
-  "qwen3-next.yaml": /top_k in layers\.1\.ffn can't be written in ONNX/,
   "rwkv.yaml": /wkv in layers\.0\.mixer can't be written in ONNX/,
   "s4d.yaml": /diagonal_scan in layers\.0\.mixer can't be written in ONNX/,
 };
