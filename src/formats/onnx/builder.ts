@@ -23,6 +23,23 @@ interface BuiltNode {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** Where a tensor is that is not in the file itself. */
+export interface ExternalPlace {
+  /** A file in the same folder. */
+  readonly location: string;
+  /** In bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface StoredTensor {
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Asked for once, when the tensor is written. */
+  readonly bytes: () => Uint8Array;
+}
+
 interface Constant {
   readonly dims: readonly number[];
   readonly dataType: number;
@@ -50,6 +67,13 @@ function attributeProto(name: string, value: Attribute) {
 function valueInfo({ name, dtype, shape }: Port) {
   const dim = shape.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
   return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
+}
+
+function tensorProto(name: string, { dims, dataType, bytes }: Constant, place: ExternalPlace | undefined): object {
+  const head = { name, dims: [...dims], dataType };
+  if (place === undefined) return { ...head, rawData: bytes() };
+  const externalData = Object.entries(place).map(([key, value]) => ({ key, value: String(value) }));
+  return { ...head, dataLocation: onnx.TensorProto.DataLocation.EXTERNAL, externalData };
 }
 
 /** The bytes of an array's numbers, little-endian as everywhere that JavaScript runs. */
@@ -134,11 +158,25 @@ export class OnnxBuilder {
     return counts;
   }
 
-  encode(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  /** The stored tensors of the file that are as large as `least` bytes or larger, in the order in which they are needed. */
+  stored(least: number): StoredTensor[] {
+    const { read } = this.#needed();
+    return [...this.#constants].flatMap(([name, { dims, dataType, bytes }]) => {
+      // Only weights are large; what is int64 are shapes and indices of nodes.
+      const size = dataType === FLOAT ? 4 * dims.reduce((n, dim) => n * dim, 1) : 0;
+      return read.has(name) && size >= least ? [{ name, size, bytes }] : [];
+    });
+  }
+
+  /** The file; tensors that `places` holds are left out of it, and it says where they are. */
+  encode(
+    metadata: Readonly<Record<string, string>> = {},
+    places: ReadonlyMap<string, ExternalPlace> = new Map(),
+  ): Uint8Array {
     const { nodes, read } = this.#needed();
-    const initializer = [...this.#constants].flatMap(([name, { dims, dataType, bytes }]) =>
-      read.has(name) ? [{ name, dims: [...dims], dataType, rawData: bytes() }] : [],
-    );
+    const initializer = [...this.#constants]
+      .filter(([name]) => read.has(name))
+      .map(([name, constant]) => tensorProto(name, constant, places.get(name)));
     const contrib = nodes.some((node) => node.contrib);
     const model = onnx.ModelProto.fromObject({
       irVersion: IR_VERSION,

@@ -5,7 +5,7 @@ import type { Dim } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
 import { optimise } from "../../ops/passes/optimise.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
-import { OnnxBuilder } from "./builder.ts";
+import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
 import { OnnxError } from "./error.ts";
 import { type Dialect, present, type Value } from "./lowering.ts";
@@ -23,7 +23,8 @@ export interface OnnxModel {
   readonly builder: OnnxBuilder;
   /** States, in the order of the inputs. */
   readonly states: readonly StatePort[];
-  encode(): Uint8Array;
+  /** The file, without the tensors that `places` says are elsewhere. */
+  encode(places?: ReadonlyMap<string, ExternalPlace>): Uint8Array;
 }
 
 /**
@@ -85,5 +86,5 @@ export function buildOnnxModel(
   builder.scope = "states";
   for (const port of states) writePort(port, builder, emitted);
   const metadata = { "hybraid.dialect": dialect, "hybraid.spec": JSON.stringify(spec) };
-  return { builder, states, encode: () => builder.encode(metadata) };
+  return { builder, states, encode: (places) => builder.encode(metadata, places) };
 }

@@ -25,7 +25,11 @@ export class OnnxRun {
 
   static async open(model: OnnxModel, batch: number): Promise<OnnxRun> {
     const options = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 } as const;
-    return new OnnxRun(await InferenceSession.create(model.encode(), options), model, batch);
+    return OnnxRun.over(await InferenceSession.create(model.encode(), options), model, batch);
+  }
+
+  static over(session: InferenceSession, model: OnnxModel, batch: number): OnnxRun {
+    return new OnnxRun(session, model, batch);
   }
 
   /** Logits of rows of token ids; the first `padding[row]` tokens of a row are padding. */
