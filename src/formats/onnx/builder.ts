@@ -1,0 +1,205 @@
+// An ONNX graph under construction: nodes in the order they are added, constants stored once, inputs and outputs; and its
+// encoding. Nodes and constants that no output depends on are left out of the file.
+import onnxProto from "onnx-proto";
+import type { DType } from "../../graph/shape.ts";
+import { OnnxError } from "./error.ts";
+import type { Attribute, NodeOptions, Value } from "./lowering.ts";
+
+const { onnx } = onnxProto;
+const { FLOAT, INT64 } = onnx.TensorProto.DataType;
+const elementTypes: { readonly [D in DType]: number } = { f32: FLOAT, i32: INT64 };
+/** Opset of the standard operators, and the version of the file format that came with it. */
+const OPSET = 17;
+const IR_VERSION = 8;
+
+export type Dimension = number | string;
+
+interface BuiltNode {
+  readonly name: string;
+  readonly op: string;
+  readonly contrib: boolean;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+/** Where a tensor is that is not in the file itself. */
+export interface ExternalPlace {
+  /** A file in the same folder. */
+  readonly location: string;
+  /** In bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface StoredTensor {
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Asked for once, when the tensor is written. */
+  readonly bytes: () => Uint8Array;
+}
+
+interface Constant {
+  readonly dims: readonly number[];
+  readonly dataType: number;
+  readonly bytes: () => Uint8Array;
+}
+
+interface Port {
+  readonly name: string;
+  /** Left out where nothing reads it. */
+  readonly optional?: boolean;
+  readonly dtype: DType;
+  readonly shape: readonly Dimension[];
+}
+
+function attributeProto(name: string, value: Attribute) {
+  const kinds = onnx.AttributeProto.AttributeType;
+  if (typeof value === "string") return { name, type: kinds.STRING, s: new TextEncoder().encode(value) };
+  if (typeof value === "number") {
+    return Number.isInteger(value) ? { name, type: kinds.INT, i: value } : { name, type: kinds.FLOAT, f: value };
+  }
+  if ("float" in value) return { name, type: kinds.FLOAT, f: value.float };
+  return { name, type: kinds.INTS, ints: [...value] };
+}
+
+function valueInfo({ name, dtype, shape }: Port) {
+  const dim = shape.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
+  return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
+}
+
+function tensorProto(name: string, { dims, dataType, bytes }: Constant, place: ExternalPlace | undefined): object {
+  const head = { name, dims: [...dims], dataType };
+  if (place === undefined) return { ...head, rawData: bytes() };
+  const externalData = Object.entries(place).map(([key, value]) => ({ key, value: String(value) }));
+  return { ...head, dataLocation: onnx.TensorProto.DataLocation.EXTERNAL, externalData };
+}
+
+/** The bytes of an array's numbers, little-endian as everywhere that JavaScript runs. */
+const bytesOf = (array: Float32Array | BigInt64Array): Uint8Array =>
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+export class OnnxBuilder {
+  readonly #nodes: BuiltNode[] = [];
+  readonly #constants = new Map<Value, Constant>();
+  readonly #inputs: Port[] = [];
+  readonly #outputs: Port[] = [];
+  readonly #names = new Map<string, number>();
+  /** Which tensor of the model's graph the nodes that follow come from. */
+  scope = "";
+
+  #claim(name: string): void {
+    if ([...this.#inputs, ...this.#outputs].some((port) => port.name === name))
+      throw new OnnxError(`two inputs or outputs of the ONNX graph would be called "${name}"`);
+  }
+
+  /** An input; an optional one is left out where nothing reads it. */
+  input(name: string, dtype: DType, shape: readonly Dimension[], { optional = false } = {}): Value {
+    this.#claim(name);
+    this.#inputs.push({ name, dtype, shape, optional });
+    return name;
+  }
+
+  output(name: string, value: Value, dtype: DType, shape: readonly Dimension[]): void {
+    this.#claim(name);
+    this.#nodes.push({ name, op: "Identity", contrib: false, inputs: [value], outputs: [name], attributes: {} });
+    this.#outputs.push({ name, dtype, shape });
+  }
+
+  /** A stored f32 tensor; `data` is asked for when the file is written. */
+  floats(name: Value, dims: readonly number[], data: () => Float32Array): Value {
+    if (!this.#constants.has(name)) this.#constants.set(name, { dims, dataType: FLOAT, bytes: () => bytesOf(data()) });
+    return name;
+  }
+
+  integers(name: Value, dims: readonly number[], values: readonly number[]): Value {
+    if (!this.#constants.has(name)) {
+      const bytes = bytesOf(BigInt64Array.from(values, BigInt));
+      this.#constants.set(name, { dims, dataType: INT64, bytes: () => bytes });
+    }
+    return name;
+  }
+
+  /** A name that no value and no node has had. */
+  unique(name: string): string {
+    const count = this.#names.get(name) ?? 0;
+    this.#names.set(name, count + 1);
+    return count === 0 ? name : `${name}.${count}`;
+  }
+
+  nodes(op: string, inputs: readonly (Value | undefined)[], count: number, options: NodeOptions = {}): Value[] {
+    const { attributes = {}, contrib = false } = options;
+    const name = this.unique(this.scope === "" ? op : `${this.scope}/${op}`);
+    const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? `${name}:0` : `${name}:${i}`));
+    // Absent inputs have empty names, and those at the end are left out.
+    const names = inputs.map((input) => input ?? "");
+    while (names.at(-1) === "") names.pop();
+    this.#nodes.push({ name, op, contrib, inputs: names, outputs, attributes });
+    return outputs;
+  }
+
+  /** Nodes that an output depends on, in order, and the values that they read. */
+  #needed(): { readonly nodes: readonly BuiltNode[]; readonly read: ReadonlySet<Value> } {
+    const read = new Set<Value>(this.#outputs.map(({ name }) => name));
+    const kept: BuiltNode[] = [];
+    for (const node of [...this.#nodes].reverse()) {
+      if (!node.outputs.some((output) => read.has(output))) continue;
+      kept.push(node);
+      for (const input of node.inputs) if (input !== "") read.add(input);
+    }
+    return { nodes: kept.reverse(), read };
+  }
+
+  /** The operators of the file and how often each stands in it. */
+  operators(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { op } of this.#needed().nodes) counts.set(op, (counts.get(op) ?? 0) + 1);
+    return counts;
+  }
+
+  /** The stored tensors of the file that are as large as `least` bytes or larger, in the order in which they are needed. */
+  stored(least: number): StoredTensor[] {
+    const { read } = this.#needed();
+    return [...this.#constants].flatMap(([name, { dims, dataType, bytes }]) => {
+      // Only weights are large; what is int64 are shapes and indices of nodes.
+      const size = dataType === FLOAT ? 4 * dims.reduce((n, dim) => n * dim, 1) : 0;
+      return read.has(name) && size >= least ? [{ name, size, bytes }] : [];
+    });
+  }
+
+  /** The file; tensors that `places` holds are left out of it, and it says where they are. */
+  encode(
+    metadata: Readonly<Record<string, string>> = {},
+    places: ReadonlyMap<string, ExternalPlace> = new Map(),
+  ): Uint8Array {
+    const { nodes, read } = this.#needed();
+    const initializer = [...this.#constants]
+      .filter(([name]) => read.has(name))
+      .map(([name, constant]) => tensorProto(name, constant, places.get(name)));
+    const contrib = nodes.some((node) => node.contrib);
+    const model = onnx.ModelProto.fromObject({
+      irVersion: IR_VERSION,
+      producerName: "hybraid",
+      opsetImport: [{ domain: "", version: OPSET }, ...(contrib ? [{ domain: "com.microsoft", version: 1 }] : [])],
+      metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+      graph: {
+        name: "model",
+        input: this.#inputs.filter(({ name, optional }) => !optional || read.has(name)).map(valueInfo),
+        output: this.#outputs.map(valueInfo),
+        initializer,
+        node: nodes.map(({ name, op, contrib, inputs, outputs, attributes }) => ({
+          name,
+          opType: op,
+          domain: contrib ? "com.microsoft" : "",
+          input: [...inputs],
+          // Outputs that nothing reads have no name, so that a kernel need not compute them; operators may insist on their
+          // first and last.
+          output: outputs.map((output, i) => (i === 0 || i === outputs.length - 1 || read.has(output) ? output : "")),
+          attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
+        })),
+      },
+    });
+    return onnx.ModelProto.encode(model).finish();
+  }
+}

@@ -1,0 +1,165 @@
+// From our graph to ONNX nodes: walks the graph in order, hands every node to its op's facet, and keeps track of which value
+// each tensor has become.
+import { leafName, usesOf } from "../../graph/graph.ts";
+import type { ConstantAttributes } from "../../graph/leaves.ts";
+import { type Dim, fixedDimAt, type Shape } from "../../graph/shape.ts";
+import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
+import type { OnnxBuilder } from "./builder.ts";
+import { OnnxError } from "./error.ts";
+import type { Dialect, NodeOptions, OnnxEmitter, Sequence, Value } from "./lowering.ts";
+import { loweringOf } from "./table.ts";
+
+/** The values of a parameter, row-major f32. */
+export type ReadWeight = (name: string) => Float32Array;
+
+export interface EmitOptions {
+  readonly dialect: Dialect;
+  readonly weight: ReadWeight;
+  /** Values of inputs and states. */
+  readonly leaves: ReadonlyMap<Tensor, Value>;
+  /** A value and the axis of it that has the size of a symbol. */
+  readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
+  readonly sequence?: Sequence | undefined;
+}
+
+/** Emits every node of `graph`; returns the value of a tensor of it. @throws OnnxError for an op without a form in the dialect. */
+export function emitGraph(graph: Graph, builder: OnnxBuilder, options: EmitOptions): (tensor: Tensor) => Value {
+  const values = new Map<Tensor, Value>(options.leaves);
+  const emitter = createEmitter(graph, builder, options);
+  for (const node of graph.nodes) {
+    const [tensor] = node.outputs;
+    if (tensor === undefined || values.has(tensor)) continue;
+    builder.scope = node.scope;
+    if (node.op.leaf === "parameter") values.set(tensor, parameterValue(tensor, builder, options.weight));
+    else if (node.op.leaf === "constant") values.set(tensor, constantValue(node, emitter));
+    else if (node.op.leaf !== undefined)
+      throw new OnnxError(`the ${node.op.leaf} "${leafName(node)}" has no place in the ONNX graph`);
+    else emitNode(node, values, emitter);
+  }
+  return (tensor) => lookUp(tensor, values);
+}
+
+function emitNode(node: Node, values: Map<Tensor, Value>, emitter: OnnxEmitter): void {
+  const lower = loweringOf(node, emitter.dialect);
+  const inputs = node.inputs.map((input) => input && lookUp(input, values));
+  const { inputs: tensors, outputs, attributes } = node;
+  for (const [i, value] of lower({ tensors, inputs, outputs, attributes }, emitter).entries()) {
+    const output = outputs[i];
+    if (output !== undefined && value !== undefined) values.set(output, value);
+  }
+}
+
+function lookUp(tensor: Tensor, values: ReadonlyMap<Tensor, Value>): Value {
+  const value = values.get(tensor);
+  if (value === undefined)
+    throw new OnnxError(
+      `output ${tensor.index} of ${nodeName(tensor.node)} has no form in ONNX, and something reads it`,
+    );
+  return value;
+}
+
+function parameterValue(tensor: Tensor, builder: OnnxBuilder, weight: ReadWeight): Value {
+  const name = leafName(tensor.node);
+  return builder.floats(name, tensor.shape as readonly number[], () => weight(name));
+}
+
+function constantValue(node: Node, emitter: OnnxEmitter): Value {
+  const { values, shape, dtype } = node.attributes as ConstantAttributes;
+  if (dtype === "f32") return emitter.floats(values, shape);
+  return emitter.reshape(emitter.integers(values), [values.length], shape);
+}
+
+function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions): OnnxEmitter {
+  const { readers } = usesOf(graph);
+  const made = new Map<string, Value>();
+  const once = (key: string, make: () => Value): Value => {
+    let value = made.get(key);
+    if (value === undefined) {
+      value = make();
+      made.set(key, value);
+    }
+    return value;
+  };
+  const nodes = (op: string, inputs: readonly (Value | undefined)[], count: number, rest?: NodeOptions): Value[] =>
+    builder.nodes(op, inputs, count, rest);
+  const node: OnnxEmitter["node"] = (op, inputs, rest) => {
+    const [output] = nodes(op, inputs, 1, rest);
+    if (output === undefined) throw new OnnxError(`${op} has no output`);
+    return output;
+  };
+  const integers = (list: readonly number[]): Value =>
+    builder.integers(`integers.${list.join(".")}`, [list.length], list);
+  const integer = (value: number): Value => builder.integers(`integer.${value}`, [], [value]);
+  const floats: OnnxEmitter["floats"] = (list, shape = []) => {
+    const data = Float32Array.from(list);
+    const name =
+      data.length <= 4 ? `floats.${shape.join("x")}.${data.join(".")}` : builder.unique(`${builder.scope}/constant`);
+    return builder.floats(name, shape, () => data);
+  };
+  /** int64 [1] */
+  const size = (dim: Dim): Value => {
+    if (typeof dim === "number") return integers([dim]);
+    const source = options.symbols.get(dim);
+    if (source === undefined) throw new OnnxError(`nothing in the ONNX graph has the size ${dim}`);
+    return once(`size ${dim}`, () =>
+      node("Gather", [node("Shape", [source.value]), integers([source.axis])], { attributes: { axis: 0 } }),
+    );
+  };
+  const sizes = (shape: Shape): Value => {
+    if (shape.every((dim) => typeof dim === "number")) return integers(shape);
+    return once(`sizes ${shape.join(" ")}`, () => node("Concat", shape.map(size), { attributes: { axis: 0 } }));
+  };
+  return {
+    dialect: options.dialect,
+    sequence: options.sequence,
+    node,
+    nodes,
+    floats,
+    integers,
+    integer,
+    sizes,
+    once,
+    reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
+    expertParameter(tensor, expert) {
+      const onlyProducts = (readers.get(tensor) ?? []).every(
+        ({ op, inputs, attributes }) =>
+          op.name === "expert_matmul" &&
+          inputs[1] === tensor &&
+          !(attributes as { readonly transposed: boolean }).transposed,
+      );
+      if (tensor.node.op.leaf !== "parameter" || !onlyProducts) return undefined;
+      const name = leafName(tensor.node);
+      const [rows, columns] = [fixedDimAt(tensor.shape, 1), fixedDimAt(tensor.shape, 2)];
+      const size = rows * columns;
+      return builder.floats(`${name}.${expert}.transposed`, [columns, rows], () =>
+        transpose(options.weight(name).subarray(expert * size, (expert + 1) * size), rows, columns),
+      );
+    },
+    transposedParameter(tensor) {
+      const isOurs = tensor.node.op.leaf === "parameter" && tensor.shape.length === 2;
+      const onlyProducts = (readers.get(tensor) ?? []).every(
+        ({ op, inputs, attributes }) =>
+          op.name === "matmul" && inputs[1] === tensor && (attributes as { readonly transposeB: boolean }).transposeB,
+      );
+      if (!isOurs || !onlyProducts) return undefined;
+      const name = leafName(tensor.node);
+      const [rows, columns] = [fixedDimAt(tensor.shape, 0), fixedDimAt(tensor.shape, 1)];
+      return builder.floats(`${name}.transposed`, [columns, rows], () =>
+        transpose(options.weight(name), rows, columns),
+      );
+    },
+  };
+}
+
+/** The target of a Reshape as a constant: 0 keeps an axis, −1 is what remains; undefined where that is not enough. */
+function staticShape(from: Shape, to: Shape, integers: (list: readonly number[]) => Value): Value | undefined {
+  const target = to.map((dim, axis) => (typeof dim === "number" ? dim : from[axis] === dim ? 0 : -1));
+  return target.filter((size) => size === -1).length > 1 ? undefined : integers(target);
+}
+
+function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column] ?? 0;
+  return result;
+}

@@ -1,0 +1,77 @@
+// What an op's onnx.ts is given and what it hands back. A facet turns one node of our graph into ONNX nodes; it knows
+// neither the file nor the model that it is part of.
+import type { Shape } from "../../graph/shape.ts";
+import type { Tensor } from "../../graph/types.ts";
+
+/**
+ * Which operators a file is made of:
+ * - `ort`: standard ones of opset 17 and those that onnxruntime adds (domain com.microsoft).
+ */
+export const dialects = ["ort"] as const;
+export type Dialect = (typeof dialects)[number];
+
+/** A value of the ONNX graph, by name. i32 tensors of ours are int64 there: that is what ONNX indexes with. */
+export type Value = string;
+
+/** Whole numbers are INT attributes; fractions and `{ float }` are FLOAT. */
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+export interface NodeOptions {
+  readonly attributes?: Readonly<Record<string, Attribute>>;
+  /** An operator of the domain com.microsoft. */
+  readonly contrib?: boolean;
+}
+
+/** The sequence that a model reads, where the graph is a whole model with states. */
+export interface Sequence {
+  /** int64 [B, T], the position of each token. */
+  readonly positions: Value;
+  /** int64 [B, total]: 0 for the keys that are padding, of earlier calls and of this one. */
+  readonly keyMask: Value;
+  /** f32 [B, T]: 0 for the tokens of this call that are padding. */
+  readonly tokenMask: Value;
+}
+
+export interface OnnxEmitter {
+  readonly dialect: Dialect;
+  /** Undefined where a graph is no model: then nothing is padding, and positions are inputs like others. */
+  readonly sequence: Sequence | undefined;
+  /** Adds a node; an absent input is undefined. Returns its first output. */
+  node(op: string, inputs: readonly (Value | undefined)[], options?: NodeOptions): Value;
+  /** Adds a node with `count` outputs. */
+  nodes(op: string, inputs: readonly (Value | undefined)[], count: number, options?: NodeOptions): Value[];
+  /** An f32 constant; of shape [] where none is given. */
+  floats(values: readonly number[] | Float32Array, shape?: readonly number[]): Value;
+  /** An int64 constant [n]. */
+  integers(values: readonly number[]): Value;
+  /** An int64 constant []. */
+  integer(value: number): Value;
+  /** The sizes of `shape` at run time, int64 [rank]. */
+  sizes(shape: Shape): Value;
+  /** x under another shape; both have the same elements. */
+  reshape(x: Value, from: Shape, to: Shape): Value;
+  /** A matrix parameter with its axes exchanged: stored that way where nothing else reads it; else undefined. */
+  transposedParameter(tensor: Tensor): Value | undefined;
+  /** The matrix of one expert of a stack [experts, out, in], as [in, out]; undefined unless only such products read the stack. */
+  expertParameter(tensor: Tensor, expert: number): Value | undefined;
+  /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
+  once(key: string, make: () => Value): Value;
+}
+
+export interface LoweringContext<A> {
+  /** Our node's inputs: their types … */
+  readonly tensors: readonly (Tensor | undefined)[];
+  /** … and their values. */
+  readonly inputs: readonly (Value | undefined)[];
+  readonly outputs: readonly Tensor[];
+  readonly attributes: A;
+}
+
+/** Emits the nodes and returns the value of each output; undefined for those that only a backward pass reads. */
+export type OnnxLowering<A> = (context: LoweringContext<A>, emit: OnnxEmitter) => readonly (Value | undefined)[];
+
+/** `value`, which the op cannot do without. */
+export function present<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`${what} is missing`);
+  return value;
+}

@@ -1,0 +1,68 @@
+// Op → how it is written in ONNX. A missing row does not compile; `undefined` is an op that has no form in ONNX yet.
+import type { Node } from "../../graph/types.ts";
+import { nodeName } from "../../graph/types.ts";
+import { toOnnx as attention } from "../../ops/attention/onnx.ts";
+import { toOnnx as causalConv } from "../../ops/causal-conv/onnx.ts";
+import { toOnnx as concat } from "../../ops/concat/onnx.ts";
+import { toOnnx as expertMatmul } from "../../ops/expert-matmul/onnx.ts";
+import { toOnnx as gather } from "../../ops/gather/onnx.ts";
+import { toOnnx as groupRows } from "../../ops/group-rows/onnx.ts";
+import { toOnnx as gru } from "../../ops/gru/onnx.ts";
+import type { AttributesOf, DifferentiableOpName } from "../../ops/index.ts";
+import { toOnnx as layerNorm } from "../../ops/layer-norm/onnx.ts";
+import { toOnnx as linearAttention } from "../../ops/linear-attention/onnx.ts";
+import { toOnnx as map } from "../../ops/map/onnx.ts";
+import { toOnnx as matmul } from "../../ops/matmul/onnx.ts";
+import { toOnnx as reduce } from "../../ops/reduce/onnx.ts";
+import { toOnnx as reshape } from "../../ops/reshape/onnx.ts";
+import { toOnnx as rgLru } from "../../ops/rg-lru/onnx.ts";
+import { toOnnx as rmsNorm } from "../../ops/rms-norm/onnx.ts";
+import { toOnnx as rope } from "../../ops/rope/onnx.ts";
+import { toOnnx as selectiveScan } from "../../ops/selective-scan/onnx.ts";
+import { toOnnx as slice } from "../../ops/slice/onnx.ts";
+import { toOnnx as topK } from "../../ops/top-k/onnx.ts";
+import { toOnnx as transpose } from "../../ops/transpose/onnx.ts";
+import { OnnxError } from "./error.ts";
+import type { Dialect, OnnxLowering } from "./lowering.ts";
+
+type Table = { readonly [K in DifferentiableOpName]: OnnxLowering<AttributesOf<K>> | undefined };
+
+const table: Table = {
+  attention,
+  causal_conv: causalConv,
+  concat,
+  cross_entropy: undefined,
+  diagonal_scan: undefined,
+  expert_matmul: expertMatmul,
+  gather,
+  group_rows: groupRows,
+  gru,
+  layer_norm: layerNorm,
+  linear_attention: linearAttention,
+  long_convolution: undefined,
+  map,
+  matmul,
+  reduce,
+  reshape,
+  rg_lru: rgLru,
+  rms_norm: rmsNorm,
+  rope,
+  s4d_kernel: undefined,
+  selective_scan: selectiveScan,
+  slice,
+  top_k: topK,
+  transpose,
+  wkv: undefined,
+};
+
+/** The facet of a node's op. @throws OnnxError where there is none. */
+export function loweringOf(node: Node, dialect: Dialect): OnnxLowering<unknown> {
+  const lowering = (table as Readonly<Record<string, OnnxLowering<unknown> | undefined>>)[node.op.name];
+  if (lowering === undefined) throw new OnnxError(`${nodeName(node)} can't be written in ONNX (dialect ${dialect})`);
+  return lowering;
+}
+
+/** Ops that can be written in ONNX. */
+export const exportableOps: readonly string[] = Object.entries(table).flatMap(([name, lowering]) =>
+  lowering === undefined ? [] : [name],
+);
