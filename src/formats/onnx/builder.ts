@@ -3,14 +3,11 @@
 import onnxProto from "onnx-proto";
 import type { DType } from "../../graph/shape.ts";
 import { OnnxError } from "./error.ts";
-import type { Attribute, NodeOptions, Value } from "./lowering.ts";
+import { type Attribute, type Dialect, dialectFacts, type NodeOptions, type Value } from "./lowering.ts";
 
 const { onnx } = onnxProto;
 const { FLOAT, INT64 } = onnx.TensorProto.DataType;
 const elementTypes: { readonly [D in DType]: number } = { f32: FLOAT, i32: INT64 };
-/** Opset of the standard operators, and the version of the file format that came with it. */
-const OPSET = 17;
-const IR_VERSION = 8;
 
 export type Dimension = number | string;
 
@@ -86,8 +83,13 @@ export class OnnxBuilder {
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
   readonly #names = new Map<string, number>();
+  readonly dialect: Dialect;
   /** Which tensor of the model's graph the nodes that follow come from. */
   scope = "";
+
+  constructor(dialect: Dialect) {
+    this.dialect = dialect;
+  }
 
   #claim(name: string): void {
     if ([...this.#inputs, ...this.#outputs].some((port) => port.name === name))
@@ -178,10 +180,11 @@ export class OnnxBuilder {
       .filter(([name]) => read.has(name))
       .map(([name, constant]) => tensorProto(name, constant, places.get(name)));
     const contrib = nodes.some((node) => node.contrib);
+    const { opset, irVersion } = dialectFacts[this.dialect];
     const model = onnx.ModelProto.fromObject({
-      irVersion: IR_VERSION,
+      irVersion,
       producerName: "hybraid",
-      opsetImport: [{ domain: "", version: OPSET }, ...(contrib ? [{ domain: "com.microsoft", version: 1 }] : [])],
+      opsetImport: [{ domain: "", version: opset }, ...(contrib ? [{ domain: "com.microsoft", version: 1 }] : [])],
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: {
         name: "model",

@@ -15,7 +15,7 @@ export function graphToOnnx(
   graph: Graph,
   { dialect, weight = noWeights }: { readonly dialect: Dialect; readonly weight?: ReadWeight },
 ): OnnxBuilder {
-  const builder = new OnnxBuilder();
+  const builder = new OnnxBuilder(dialect);
   const leaves = new Map<Tensor, Value>();
   const symbols = new Map<Dim, { readonly value: Value; readonly axis: number }>();
   const states = graph.states.map(({ name, input }) => ({ name, tensor: input }));

@@ -3,12 +3,32 @@
 import type { Shape } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
 
-/**
- * Which operators a file is made of:
- * - `ort`: standard ones of opset 17 and those that onnxruntime adds (domain com.microsoft).
- */
-export const dialects = ["ort"] as const;
-export type Dialect = (typeof dialects)[number];
+/** Which operators a file is made of. */
+export interface DialectFacts {
+  /** Version of the standard operators. */
+  readonly opset: number;
+  /** Version of the file format. */
+  readonly irVersion: number;
+  /** Operators that onnxruntime adds (domain com.microsoft). */
+  readonly contrib: boolean;
+  readonly description: string;
+}
+
+/** `ir_version` is the one that came with the opset. */
+const facts = {
+  ort: { opset: 17, irVersion: 8, contrib: true, description: "onnxruntime: its own fused operators" },
+  onnx: {
+    opset: 27,
+    irVersion: 13,
+    contrib: false,
+    description: "standard operators only, with LinearAttention, CausalConvWithState and Attention",
+  },
+  portable: { opset: 17, irVersion: 8, contrib: false, description: "primitives of opset 17, for any runtime" },
+  scan: { opset: 17, irVersion: 8, contrib: false, description: "opset 17, recurrences as Scan: token by token" },
+} as const satisfies Readonly<Record<string, DialectFacts>>;
+export type Dialect = keyof typeof facts;
+export const dialectFacts: Readonly<Record<Dialect, DialectFacts>> = facts;
+export const dialects = Object.keys(facts) as Dialect[];
 
 /** A value of the ONNX graph, by name. i32 tensors of ours are int64 there: that is what ONNX indexes with. */
 export type Value = string;
@@ -69,6 +89,9 @@ export interface LoweringContext<A> {
 
 /** Emits the nodes and returns the value of each output; undefined for those that only a backward pass reads. */
 export type OnnxLowering<A> = (context: LoweringContext<A>, emit: OnnxEmitter) => readonly (Value | undefined)[];
+
+/** How an op is written: one way in all dialects, or one in each; a dialect without its own takes the portable one. */
+export type OnnxForms<A> = OnnxLowering<A> | { readonly [D in Dialect]?: OnnxLowering<A> };
 
 /** `value`, which the op cannot do without. */
 export function present<T>(value: T | undefined, what: string): T {

@@ -43,7 +43,7 @@ export function buildOnnxModel(
       `${spec.name} reads ${spec.embedding.prefix_tokens} learned tokens before the first one, which can't be written in ONNX yet`,
     );
   const graph = optimise(buildForward(spec, { stateful: true, lastOnly: logits === "last" }));
-  const builder = new OnnxBuilder();
+  const builder = new OnnxBuilder(dialect);
   const one = (op: string, inputs: readonly Value[], options?: Parameters<OnnxBuilder["nodes"]>[3]): Value =>
     present(builder.nodes(op, inputs, 1, options)[0], op);
   const tokens = builder.input("input_ids", "i32", ["batch", "sequence"]);

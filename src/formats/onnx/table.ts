@@ -23,9 +23,9 @@ import { toOnnx as slice } from "../../ops/slice/onnx.ts";
 import { toOnnx as topK } from "../../ops/top-k/onnx.ts";
 import { toOnnx as transpose } from "../../ops/transpose/onnx.ts";
 import { OnnxError } from "./error.ts";
-import type { Dialect, OnnxLowering } from "./lowering.ts";
+import type { Dialect, OnnxForms, OnnxLowering } from "./lowering.ts";
 
-type Table = { readonly [K in DifferentiableOpName]: OnnxLowering<AttributesOf<K>> | undefined };
+type Table = { readonly [K in DifferentiableOpName]: OnnxForms<AttributesOf<K>> | undefined };
 
 const table: Table = {
   attention,
@@ -55,14 +55,12 @@ const table: Table = {
   wkv: undefined,
 };
 
-/** The facet of a node's op. @throws OnnxError where there is none. */
+const forms = table as Readonly<Record<string, OnnxForms<unknown> | undefined>>;
+
+/** How a node is written in a dialect. @throws OnnxError where it can't be. */
 export function loweringOf(node: Node, dialect: Dialect): OnnxLowering<unknown> {
-  const lowering = (table as Readonly<Record<string, OnnxLowering<unknown> | undefined>>)[node.op.name];
+  const form = forms[node.op.name];
+  const lowering = typeof form === "object" ? (form[dialect] ?? form.portable) : form;
   if (lowering === undefined) throw new OnnxError(`${nodeName(node)} can't be written in ONNX (dialect ${dialect})`);
   return lowering;
 }
-
-/** Ops that can be written in ONNX. */
-export const exportableOps: readonly string[] = Object.entries(table).flatMap(([name, lowering]) =>
-  lowering === undefined ? [] : [name],
-);
