@@ -34,13 +34,13 @@ export interface StoredTensor {
   /** In bytes. */
   readonly size: number;
   /** Asked for once, when the tensor is written. */
-  readonly bytes: () => Uint8Array;
+  readonly bytes: () => Uint8Array | Promise<Uint8Array>;
 }
 
 interface Constant {
   readonly dims: readonly number[];
   readonly dataType: number;
-  readonly bytes: () => Uint8Array;
+  readonly bytes: () => Uint8Array | Promise<Uint8Array>;
 }
 
 interface Port {
@@ -68,7 +68,12 @@ function valueInfo({ name, dtype, shape }: Port) {
 
 function tensorProto(name: string, { dims, dataType, bytes }: Constant, place: ExternalPlace | undefined): object {
   const head = { name, dims: [...dims], dataType };
-  if (place === undefined) return { ...head, rawData: bytes() };
+  if (place === undefined) {
+    const rawData = bytes();
+    if (rawData instanceof Promise)
+      throw new OnnxError(`"${name}" is read from a file that takes time: load it before the graph is encoded`);
+    return { ...head, rawData };
+  }
   const externalData = Object.entries(place).map(([key, value]) => ({ key, value: String(value) }));
   return { ...head, dataLocation: onnx.TensorProto.DataLocation.EXTERNAL, externalData };
 }
@@ -110,9 +115,23 @@ export class OnnxBuilder {
   }
 
   /** A stored f32 tensor; `data` is asked for when the file is written. */
-  floats(name: Value, dims: readonly number[], data: () => Float32Array): Value {
-    if (!this.#constants.has(name)) this.#constants.set(name, { dims, dataType: FLOAT, bytes: () => bytesOf(data()) });
+  floats(name: Value, dims: readonly number[], data: () => Float32Array | Promise<Float32Array>): Value {
+    const bytes = (): Uint8Array | Promise<Uint8Array> => {
+      const values = data();
+      return values instanceof Promise ? values.then(bytesOf) : bytesOf(values);
+    };
+    if (!this.#constants.has(name)) this.#constants.set(name, { dims, dataType: FLOAT, bytes });
     return name;
+  }
+
+  /** Reads the tensors that are needed and in none of `places`, so that `encode` has them. */
+  async load(places: ReadonlyMap<string, ExternalPlace>): Promise<void> {
+    const { read } = this.#needed();
+    for (const [name, constant] of this.#constants) {
+      if (!read.has(name) || places.has(name)) continue;
+      const bytes = await constant.bytes();
+      this.#constants.set(name, { ...constant, bytes: () => bytes });
+    }
   }
 
   integers(name: Value, dims: readonly number[], values: readonly number[]): Value {

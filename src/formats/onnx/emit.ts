@@ -9,8 +9,8 @@ import { OnnxError } from "./error.ts";
 import type { Dialect, NodeOptions, OnnxEmitter, Sequence, Value } from "./lowering.ts";
 import { loweringOf } from "./table.ts";
 
-/** The values of a parameter, row-major f32. */
-export type ReadWeight = (name: string) => Float32Array;
+/** The values of a parameter, row-major f32; at once, or when they have been read from a file. */
+export type ReadWeight = (name: string) => Float32Array | Promise<Float32Array>;
 
 export interface EmitOptions {
   readonly dialect: Dialect;
@@ -132,7 +132,9 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
       const [rows, columns] = [fixedDimAt(tensor.shape, 1), fixedDimAt(tensor.shape, 2)];
       const size = rows * columns;
       return builder.floats(`${name}.${expert}.transposed`, [columns, rows], () =>
-        transpose(options.weight(name).subarray(expert * size, (expert + 1) * size), rows, columns),
+        whenRead(options.weight(name), (values) =>
+          transpose(values.subarray(expert * size, (expert + 1) * size), rows, columns),
+        ),
       );
     },
     transposedParameter(tensor) {
@@ -145,10 +147,17 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
       const name = leafName(tensor.node);
       const [rows, columns] = [fixedDimAt(tensor.shape, 0), fixedDimAt(tensor.shape, 1)];
       return builder.floats(`${name}.transposed`, [columns, rows], () =>
-        transpose(options.weight(name), rows, columns),
+        whenRead(options.weight(name), (values) => transpose(values, rows, columns)),
       );
     },
   };
+}
+
+function whenRead(
+  values: Float32Array | Promise<Float32Array>,
+  change: (values: Float32Array) => Float32Array,
+): Float32Array | Promise<Float32Array> {
+  return values instanceof Promise ? values.then(change) : change(values);
 }
 
 /** The target of a Reshape as a constant: 0 keeps an axis, −1 is what remains; undefined where that is not enough. */
@@ -157,9 +166,15 @@ function staticShape(from: Shape, to: Shape, integers: (list: readonly number[])
   return target.filter((size) => size === -1).length > 1 ? undefined : integers(target);
 }
 
+/** Rows and columns exchanged a square at a time, so that the lines of both that are in the cache are used up. */
 function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column] ?? 0;
+  const side = 32;
+  for (let top = 0; top < rows; top += side)
+    for (let left = 0; left < columns; left += side) {
+      const [bottom, right] = [Math.min(rows, top + side), Math.min(columns, left + side)];
+      for (let column = left; column < right; column++)
+        for (let row = top; row < bottom; row++) result[column * rows + row] = values[row * columns + column] as number;
+    }
   return result;
 }
