@@ -49,7 +49,7 @@ export async function verifyOnnxFile(
   const tolerance = tolerances[facts.dtype];
   if (tolerance === undefined) throw new OnnxError(`${path}: no tolerance is set for weights stored as ${facts.dtype}`);
   const start = performance.now();
-  const session = await refused(path, facts, () => runtime.InferenceSession.create(path, { logSeverityLevel: 3 }));
+  const session = await refused(path, facts, () => runtime.InferenceSession.create(path, { logSeverityLevel: 4 }));
   const sessionSeconds = (performance.now() - start) / 1000;
   try {
     const tally = new Tally(expected, facts.logits);
