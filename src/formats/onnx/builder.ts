@@ -6,8 +6,20 @@ import { OnnxError } from "./error.ts";
 import { type Attribute, type Dialect, dialectFacts, type NodeOptions, type Value } from "./lowering.ts";
 
 const { onnx } = onnxProto;
-const { FLOAT, INT64 } = onnx.TensorProto.DataType;
+const { FLOAT, FLOAT16, INT64, UINT8 } = onnx.TensorProto.DataType;
+/** Newer than onnx-proto. */
+const UINT4 = 21;
 const elementTypes: { readonly [D in DType]: number } = { f32: FLOAT, i32: INT64 };
+
+/** Types of stored tensors, and bits of an element. */
+const storedTypes = {
+  f32: { id: FLOAT, bits: 32 },
+  f16: { id: FLOAT16, bits: 16 },
+  i64: { id: INT64, bits: 64 },
+  u8: { id: UINT8, bits: 8 },
+  u4: { id: UINT4, bits: 4 },
+} as const;
+export type StoredType = keyof typeof storedTypes;
 
 export type Dimension = number | string;
 
@@ -29,6 +41,7 @@ export interface ExternalPlace {
   readonly length: number;
 }
 
+/** Bytes that tensors of the file hold; several tensors may share them. */
 export interface StoredTensor {
   readonly name: string;
   /** In bytes. */
@@ -39,7 +52,9 @@ export interface StoredTensor {
 
 interface Constant {
   readonly dims: readonly number[];
-  readonly dataType: number;
+  readonly type: StoredType;
+  /** Under which its bytes are stored: its own name, or that of the tensor that it shares them with. */
+  readonly content: string;
   readonly bytes: () => Uint8Array;
 }
 
@@ -66,15 +81,18 @@ function valueInfo({ name, dtype, shape }: Port) {
   return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
 }
 
-function tensorProto(name: string, { dims, dataType, bytes }: Constant, place: ExternalPlace | undefined): object {
-  const head = { name, dims: [...dims], dataType };
+const sizeInBytes = ({ dims, type }: Constant): number =>
+  Math.ceil((storedTypes[type].bits * dims.reduce((n, dim) => n * dim, 1)) / 8);
+
+function tensorProto(name: string, { dims, type, bytes }: Constant, place: ExternalPlace | undefined): object {
+  const head = { name, dims: [...dims], dataType: storedTypes[type].id };
   if (place === undefined) return { ...head, rawData: bytes() };
   const externalData = Object.entries(place).map(([key, value]) => ({ key, value: String(value) }));
   return { ...head, dataLocation: onnx.TensorProto.DataLocation.EXTERNAL, externalData };
 }
 
 /** The bytes of an array's numbers, little-endian as everywhere that JavaScript runs. */
-const bytesOf = (array: Float32Array | BigInt64Array): Uint8Array =>
+const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 export class OnnxBuilder {
@@ -111,14 +129,19 @@ export class OnnxBuilder {
 
   /** A stored f32 tensor; `data` is asked for when the file is written. */
   floats(name: Value, dims: readonly number[], data: () => Float32Array): Value {
-    if (!this.#constants.has(name)) this.#constants.set(name, { dims, dataType: FLOAT, bytes: () => bytesOf(data()) });
+    return this.stored(name, "f32", dims, data);
+  }
+
+  /** A stored tensor of any type, row-major; elements of 4 bits are two in a byte. Has the bytes of `content` where that is given. */
+  stored(name: Value, type: StoredType, dims: readonly number[], data: () => ArrayBufferView, content = name): Value {
+    if (!this.#constants.has(name)) this.#constants.set(name, { dims, type, content, bytes: () => bytesOf(data()) });
     return name;
   }
 
   integers(name: Value, dims: readonly number[], values: readonly number[]): Value {
     if (!this.#constants.has(name)) {
       const bytes = bytesOf(BigInt64Array.from(values, BigInt));
-      this.#constants.set(name, { dims, dataType: INT64, bytes: () => bytes });
+      this.#constants.set(name, { dims, type: "i64", content: name, bytes: () => bytes });
     }
     return name;
   }
@@ -160,14 +183,18 @@ export class OnnxBuilder {
     return counts;
   }
 
-  /** The stored tensors of the file that are as large as `least` bytes or larger, in the order in which they are needed. */
-  stored(least: number): StoredTensor[] {
+  /** What the file's tensors hold that is as large as `least` bytes or larger, in the order in which it is needed. */
+  contents(least: number): StoredTensor[] {
     const { read } = this.#needed();
-    return [...this.#constants].flatMap(([name, { dims, dataType, bytes }]) => {
-      // Only weights are large; what is int64 are shapes and indices of nodes.
-      const size = dataType === FLOAT ? 4 * dims.reduce((n, dim) => n * dim, 1) : 0;
-      return read.has(name) && size >= least ? [{ name, size, bytes }] : [];
-    });
+    const found = new Map<string, StoredTensor>();
+    for (const [name, constant] of this.#constants) {
+      const size = sizeInBytes(constant);
+      const { type, content, bytes } = constant;
+      // Shapes and indices of nodes are int64 and small.
+      if (read.has(name) && type !== "i64" && size >= least && !found.has(content))
+        found.set(content, { name: content, size, bytes });
+    }
+    return [...found.values()];
   }
 
   /** The file; tensors that `places` holds are left out of it, and it says where they are. */
@@ -178,7 +205,7 @@ export class OnnxBuilder {
     const { nodes, read } = this.#needed();
     const initializer = [...this.#constants]
       .filter(([name]) => read.has(name))
-      .map(([name, constant]) => tensorProto(name, constant, places.get(name)));
+      .map(([name, constant]) => tensorProto(name, constant, places.get(constant.content)));
     const contrib = nodes.some((node) => node.contrib);
     const { opset, irVersion } = dialectFacts[this.dialect];
     const model = onnx.ModelProto.fromObject({

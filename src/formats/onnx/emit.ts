@@ -2,12 +2,14 @@
 // each tensor has become.
 import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
-import { type Dim, fixedDimAt, type Shape } from "../../graph/shape.ts";
+import type { Dim, Shape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
 import type { OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
 import type { Dialect, NodeOptions, OnnxEmitter, Sequence, Value } from "./lowering.ts";
+import type { StorageOptions } from "./storage.ts";
 import { loweringOf } from "./table.ts";
+import { matrixWeights } from "./weights.ts";
 
 /** The values of a parameter, row-major f32. */
 export type ReadWeight = (name: string) => Float32Array;
@@ -20,6 +22,8 @@ export interface EmitOptions {
   /** A value and the axis of it that has the size of a symbol. */
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
+  /** How matrices are stored; default f32. */
+  readonly storage?: StorageOptions | undefined;
 }
 
 /** Emits every node of `graph`; returns the value of a tensor of it. @throws OnnxError for an op without a form in the dialect. */
@@ -109,7 +113,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     if (shape.every((dim) => typeof dim === "number")) return integers(shape);
     return once(`sizes ${shape.join(" ")}`, () => node("Concat", shape.map(size), { attributes: { axis: 0 } }));
   };
-  return {
+  const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
     sequence: options.sequence,
     node,
@@ -120,46 +124,13 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     sizes,
     once,
     reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
-    expertParameter(tensor, expert) {
-      const onlyProducts = (readers.get(tensor) ?? []).every(
-        ({ op, inputs, attributes }) =>
-          op.name === "expert_matmul" &&
-          inputs[1] === tensor &&
-          !(attributes as { readonly transposed: boolean }).transposed,
-      );
-      if (tensor.node.op.leaf !== "parameter" || !onlyProducts) return undefined;
-      const name = leafName(tensor.node);
-      const [rows, columns] = [fixedDimAt(tensor.shape, 1), fixedDimAt(tensor.shape, 2)];
-      const size = rows * columns;
-      return builder.floats(`${name}.${expert}.transposed`, [columns, rows], () =>
-        transpose(options.weight(name).subarray(expert * size, (expert + 1) * size), rows, columns),
-      );
-    },
-    transposedParameter(tensor) {
-      const isOurs = tensor.node.op.leaf === "parameter" && tensor.shape.length === 2;
-      const onlyProducts = (readers.get(tensor) ?? []).every(
-        ({ op, inputs, attributes }) =>
-          op.name === "matmul" && inputs[1] === tensor && (attributes as { readonly transposeB: boolean }).transposeB,
-      );
-      if (!isOurs || !onlyProducts) return undefined;
-      const name = leafName(tensor.node);
-      const [rows, columns] = [fixedDimAt(tensor.shape, 0), fixedDimAt(tensor.shape, 1)];
-      return builder.floats(`${name}.transposed`, [columns, rows], () =>
-        transpose(options.weight(name), rows, columns),
-      );
-    },
   };
+  const { weight, storage = {} } = options;
+  return { ...emit, weights: matrixWeights({ readers, builder, emit, weight, storage }) };
 }
 
 /** The target of a Reshape as a constant: 0 keeps an axis, −1 is what remains; undefined where that is not enough. */
 function staticShape(from: Shape, to: Shape, integers: (list: readonly number[]) => Value): Value | undefined {
   const target = to.map((dim, axis) => (typeof dim === "number" ? dim : from[axis] === dim ? 0 : -1));
   return target.filter((size) => size === -1).length > 1 ? undefined : integers(target);
-}
-
-function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column] ?? 0;
-  return result;
 }

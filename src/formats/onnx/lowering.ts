@@ -2,6 +2,7 @@
 // neither the file nor the model that it is part of.
 import type { Shape } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
+import type { MatrixWeights } from "./weights.ts";
 
 /** Which operators a file is made of. */
 export interface DialectFacts {
@@ -70,10 +71,8 @@ export interface OnnxEmitter {
   sizes(shape: Shape): Value;
   /** x under another shape; both have the same elements. */
   reshape(x: Value, from: Shape, to: Shape): Value;
-  /** A matrix parameter with its axes exchanged: stored that way where nothing else reads it; else undefined. */
-  transposedParameter(tensor: Tensor): Value | undefined;
-  /** The matrix of one expert of a stack [experts, out, in], as [in, out]; undefined unless only such products read the stack. */
-  expertParameter(tensor: Tensor, expert: number): Value | undefined;
+  /** Products with and look-ups in matrix parameters, as the file stores them. */
+  readonly weights: MatrixWeights;
   /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
   once(key: string, make: () => Value): Value;
 }

@@ -10,6 +10,7 @@ import { emitGraph, type ReadWeight } from "./emit.ts";
 import { OnnxError } from "./error.ts";
 import { type Dialect, present, type Value } from "./lowering.ts";
 import { readPort, type StatePort, statePorts, writePort } from "./states.ts";
+import type { StorageOptions } from "./storage.ts";
 
 const FLOAT = 1;
 
@@ -17,6 +18,7 @@ export interface OnnxModelOptions {
   readonly dialect?: Dialect;
   /** Logits of all positions (default) or of the last only. */
   readonly logits?: "all" | "last";
+  readonly storage?: StorageOptions;
 }
 
 export interface OnnxModel {
@@ -36,7 +38,7 @@ export interface OnnxModel {
 export function buildOnnxModel(
   spec: ArchitectureSpec,
   weight: ReadWeight,
-  { dialect = "ort", logits = "all" }: OnnxModelOptions = {},
+  { dialect = "ort", logits = "all", storage }: OnnxModelOptions = {},
 ): OnnxModel {
   if (spec.embedding.prefix_tokens > 0)
     throw new OnnxError(
@@ -75,6 +77,7 @@ export function buildOnnxModel(
     dialect,
     weight,
     leaves,
+    storage,
     symbols: new Map<Dim, { readonly value: Value; readonly axis: number }>([
       ["B", { value: tokens, axis: 0 }],
       ["T", { value: tokens, axis: 1 }],
