@@ -3,7 +3,15 @@
 import onnxProto from "onnx-proto";
 import type { DType } from "../../graph/shape.ts";
 import { OnnxError } from "./error.ts";
-import { type Attribute, type Dialect, dialectFacts, type NodeOptions, type Value } from "./lowering.ts";
+import {
+  type Attribute,
+  type BuiltNode,
+  type Dialect,
+  dialectFacts,
+  type NodeOptions,
+  type Subgraph,
+  type Value,
+} from "./lowering.ts";
 
 const { onnx } = onnxProto;
 const { FLOAT, FLOAT16, INT64, UINT8 } = onnx.TensorProto.DataType;
@@ -22,15 +30,6 @@ const storedTypes = {
 export type StoredType = keyof typeof storedTypes;
 
 export type Dimension = number | string;
-
-interface BuiltNode {
-  readonly name: string;
-  readonly op: string;
-  readonly contrib: boolean;
-  readonly inputs: readonly Value[];
-  readonly outputs: readonly Value[];
-  readonly attributes: Readonly<Record<string, Attribute>>;
-}
 
 /** Where a tensor is that is not in the file itself. */
 export interface ExternalPlace {
@@ -73,6 +72,7 @@ function attributeProto(name: string, value: Attribute) {
     return Number.isInteger(value) ? { name, type: kinds.INT, i: value } : { name, type: kinds.FLOAT, f: value };
   }
   if ("float" in value) return { name, type: kinds.FLOAT, f: value.float };
+  if ("graph" in value) return { name, type: kinds.GRAPH, g: subgraphProto(value.graph) };
   return { name, type: kinds.INTS, ints: [...value] };
 }
 
@@ -83,6 +83,41 @@ function valueInfo({ name, dtype, shape }: Port) {
 
 const sizeInBytes = ({ dims, type }: Constant): number =>
   Math.ceil((storedTypes[type].bits * dims.reduce((n, dim) => n * dim, 1)) / 8);
+
+function nodeProto({ name, op, contrib, inputs, outputs, attributes }: BuiltNode, read: ReadonlySet<Value>): object {
+  return {
+    name,
+    opType: op,
+    domain: contrib ? "com.microsoft" : "",
+    input: [...inputs],
+    // Outputs that nothing reads have no name, so that a kernel need not compute them; operators may insist on their
+    // first and last.
+    output: outputs.map((output, i) => (i === 0 || i === outputs.length - 1 || read.has(output) ? output : "")),
+    attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
+  };
+}
+
+function subgraphProto({ name, inputs, outputs, nodes }: Subgraph): object {
+  const port = ({ name: value, dtype }: Subgraph["inputs"][number]): object => ({
+    name: value,
+    type: { tensorType: { elemType: elementTypes[dtype] } },
+  });
+  const read = new Set([...outputs.map((output) => output.name), ...nodes.flatMap((node) => node.inputs)]);
+  return {
+    name,
+    input: inputs.map(port),
+    output: outputs.map(port),
+    node: nodes.map((node) => nodeProto(node, read)),
+  };
+}
+
+/** The graphs that a node has as attributes. */
+const subgraphsOf = ({ attributes }: BuiltNode): Subgraph[] =>
+  Object.values(attributes).flatMap((value) => (typeof value === "object" && "graph" in value ? [value.graph] : []));
+
+/** Nodes and those in their subgraphs. */
+const withInner = (nodes: readonly BuiltNode[]): BuiltNode[] =>
+  nodes.flatMap((node) => [node, ...subgraphsOf(node).flatMap((graph) => withInner(graph.nodes))]);
 
 function tensorProto(name: string, { dims, type, bytes }: Constant, place: ExternalPlace | undefined): object {
   const head = { name, dims: [...dims], dataType: storedTypes[type].id };
@@ -96,7 +131,8 @@ const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 export class OnnxBuilder {
-  readonly #nodes: BuiltNode[] = [];
+  /** Of the graph, or of the subgraph that is being made. */
+  #nodes: BuiltNode[] = [];
   readonly #constants = new Map<Value, Constant>();
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
@@ -164,6 +200,34 @@ export class OnnxBuilder {
     return outputs;
   }
 
+  /** A graph for an attribute of a node: `build` adds its nodes and returns its outputs. All its inputs and outputs are f32. */
+  subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph {
+    const outer = this.#nodes;
+    this.#nodes = [];
+    try {
+      const label = this.unique(this.scope === "" ? name : `${this.scope}/${name}`);
+      const values = inputs.map((input) => `${label}.${input}`);
+      // An output has a name of its own, also where it is an input or leaves twice.
+      const outputs = build(values).map((value, i) => {
+        const output = `${label}.output.${i}`;
+        this.#nodes.push({
+          name: output,
+          op: "Identity",
+          contrib: false,
+          inputs: [value],
+          outputs: [output],
+          attributes: {},
+        });
+        return output;
+      });
+      const typed = (list: readonly Value[]): Subgraph["inputs"] =>
+        list.map((value) => ({ name: value, dtype: "f32" }));
+      return { name: label, inputs: typed(values), outputs: typed(outputs), nodes: this.#nodes };
+    } finally {
+      this.#nodes = outer;
+    }
+  }
+
   /** Nodes that an output depends on, in order, and the values that they read. */
   #needed(): { readonly nodes: readonly BuiltNode[]; readonly read: ReadonlySet<Value> } {
     const read = new Set<Value>(this.#outputs.map(({ name }) => name));
@@ -171,7 +235,7 @@ export class OnnxBuilder {
     for (const node of [...this.#nodes].reverse()) {
       if (!node.outputs.some((output) => read.has(output))) continue;
       kept.push(node);
-      for (const input of node.inputs) if (input !== "") read.add(input);
+      for (const { inputs } of withInner([node])) for (const input of inputs) if (input !== "") read.add(input);
     }
     return { nodes: kept.reverse(), read };
   }
@@ -179,7 +243,7 @@ export class OnnxBuilder {
   /** The operators of the file and how often each stands in it. */
   operators(): Map<string, number> {
     const counts = new Map<string, number>();
-    for (const { op } of this.#needed().nodes) counts.set(op, (counts.get(op) ?? 0) + 1);
+    for (const { op } of withInner(this.#needed().nodes)) counts.set(op, (counts.get(op) ?? 0) + 1);
     return counts;
   }
 
@@ -206,7 +270,7 @@ export class OnnxBuilder {
     const initializer = [...this.#constants]
       .filter(([name]) => read.has(name))
       .map(([name, constant]) => tensorProto(name, constant, places.get(constant.content)));
-    const contrib = nodes.some((node) => node.contrib);
+    const contrib = withInner(nodes).some((node) => node.contrib);
     const { opset, irVersion } = dialectFacts[this.dialect];
     const model = onnx.ModelProto.fromObject({
       irVersion,
@@ -218,16 +282,7 @@ export class OnnxBuilder {
         input: this.#inputs.filter(({ name, optional }) => !optional || read.has(name)).map(valueInfo),
         output: this.#outputs.map(valueInfo),
         initializer,
-        node: nodes.map(({ name, op, contrib, inputs, outputs, attributes }) => ({
-          name,
-          opType: op,
-          domain: contrib ? "com.microsoft" : "",
-          input: [...inputs],
-          // Outputs that nothing reads have no name, so that a kernel need not compute them; operators may insist on their
-          // first and last.
-          output: outputs.map((output, i) => (i === 0 || i === outputs.length - 1 || read.has(output) ? output : "")),
-          attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
-        })),
+        node: nodes.map((node) => nodeProto(node, read)),
       },
     });
     return onnx.ModelProto.encode(model).finish();

@@ -75,7 +75,7 @@ function constantValue(node: Node, emitter: OnnxEmitter): Value {
 
 function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions): OnnxEmitter {
   const { readers } = usesOf(graph);
-  const made = new Map<string, Value>();
+  let made = new Map<string, Value>();
   const once = (key: string, make: () => Value): Value => {
     let value = made.get(key);
     if (value === undefined) {
@@ -123,6 +123,16 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     integer,
     sizes,
     once,
+    subgraph(name, inputs, build) {
+      // What is made inside can't be read outside.
+      const outer = made;
+      made = new Map(outer);
+      try {
+        return builder.subgraph(name, inputs, build);
+      } finally {
+        made = outer;
+      }
+    },
     reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
   };
   const { weight, storage = {} } = options;

@@ -1,6 +1,6 @@
 // What an op's onnx.ts is given and what it hands back. A facet turns one node of our graph into ONNX nodes; it knows
 // neither the file nor the model that it is part of.
-import type { Shape } from "../../graph/shape.ts";
+import type { DType, Shape } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
 import type { MatrixWeights } from "./weights.ts";
 
@@ -34,8 +34,27 @@ export const dialects = Object.keys(facts) as Dialect[];
 /** A value of the ONNX graph, by name. i32 tensors of ours are int64 there: that is what ONNX indexes with. */
 export type Value = string;
 
+/** A graph that is an attribute of a node, such as what Scan does for a token. It may read values of the graph around it. */
+export interface Subgraph {
+  readonly name: string;
+  /** Element types only: sizes follow from what the node is given. */
+  readonly inputs: readonly { readonly name: Value; readonly dtype: DType }[];
+  readonly outputs: readonly { readonly name: Value; readonly dtype: DType }[];
+  readonly nodes: readonly BuiltNode[];
+}
+
+export interface BuiltNode {
+  readonly name: string;
+  readonly op: string;
+  readonly contrib: boolean;
+  /** Empty where an input is absent. */
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
 /** Whole numbers are INT attributes; fractions and `{ float }` are FLOAT. */
-export type Attribute = number | string | readonly number[] | { readonly float: number };
+export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 
 export interface NodeOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -73,6 +92,8 @@ export interface OnnxEmitter {
   reshape(x: Value, from: Shape, to: Shape): Value;
   /** Products with and look-ups in matrix parameters, as the file stores them. */
   readonly weights: MatrixWeights;
+  /** A graph for an attribute, with f32 inputs called after `inputs`; `build` emits its nodes and returns its outputs, f32. */
+  subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph;
   /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
   once(key: string, make: () => Value): Value;
 }

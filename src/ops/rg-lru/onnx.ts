@@ -5,14 +5,14 @@ import { fixedDimAt, type Shape } from "../../graph/shape.ts";
 import type { RgLruAttributes } from "./op.ts";
 
 /** 1 where a token is the first of its sequence, else √(1 − a²), from log a; [B, T, D]. */
-function damping(logA: Value, first: Value, emit: OnnxEmitter): Value {
+export function damping(logA: Value, first: Value, emit: OnnxEmitter): Value {
   const squared = emit.node("Exp", [emit.node("Mul", [logA, emit.floats([2])])]);
   const factor = emit.node("Sqrt", [emit.node("Sub", [emit.floats([1]), squared])]);
   return emit.node("Where", [emit.node("Unsqueeze", [first, emit.integers([2])]), emit.floats([1]), factor]);
 }
 
 /** Which tokens are the first of their sequence, bool [B or 1, T]. */
-function firstTokens(shape: Shape, position: Value | undefined, emit: OnnxEmitter): Value {
+export function firstTokens(shape: Shape, position: Value | undefined, emit: OnnxEmitter): Value {
   const zero = emit.integer(0);
   if (emit.sequence !== undefined) return emit.node("Equal", [emit.sequence.positions, zero]);
   const axis = emit.integers([0]);
