@@ -3,6 +3,7 @@
 import onnxProto from "onnx-proto";
 import type { DType } from "../../graph/shape.ts";
 import { OnnxError } from "./error.ts";
+import { after, type Eventual } from "./eventual.ts";
 import {
   type Attribute,
   type BuiltNode,
@@ -46,7 +47,7 @@ export interface StoredTensor {
   /** In bytes. */
   readonly size: number;
   /** Asked for once, when the tensor is written. */
-  readonly bytes: () => Uint8Array;
+  readonly bytes: () => Eventual<Uint8Array>;
 }
 
 interface Constant {
@@ -54,7 +55,7 @@ interface Constant {
   readonly type: StoredType;
   /** Under which its bytes are stored: its own name, or that of the tensor that it shares them with. */
   readonly content: string;
-  readonly bytes: () => Uint8Array;
+  readonly bytes: () => Eventual<Uint8Array>;
 }
 
 interface Port {
@@ -121,7 +122,12 @@ const withInner = (nodes: readonly BuiltNode[]): BuiltNode[] =>
 
 function tensorProto(name: string, { dims, type, bytes }: Constant, place: ExternalPlace | undefined): object {
   const head = { name, dims: [...dims], dataType: storedTypes[type].id };
-  if (place === undefined) return { ...head, rawData: bytes() };
+  if (place === undefined) {
+    const rawData = bytes();
+    if (rawData instanceof Promise)
+      throw new OnnxError(`"${name}" is read from a file that takes time: load it before the graph is encoded`);
+    return { ...head, rawData };
+  }
   const externalData = Object.entries(place).map(([key, value]) => ({ key, value: String(value) }));
   return { ...head, dataLocation: onnx.TensorProto.DataLocation.EXTERNAL, externalData };
 }
@@ -164,14 +170,31 @@ export class OnnxBuilder {
   }
 
   /** A stored f32 tensor; `data` is asked for when the file is written. */
-  floats(name: Value, dims: readonly number[], data: () => Float32Array): Value {
+  floats(name: Value, dims: readonly number[], data: () => Eventual<Float32Array>): Value {
     return this.stored(name, "f32", dims, data);
   }
 
   /** A stored tensor of any type, row-major; elements of 4 bits are two in a byte. Has the bytes of `content` where that is given. */
-  stored(name: Value, type: StoredType, dims: readonly number[], data: () => ArrayBufferView, content = name): Value {
-    if (!this.#constants.has(name)) this.#constants.set(name, { dims, type, content, bytes: () => bytesOf(data()) });
+  stored(
+    name: Value,
+    type: StoredType,
+    dims: readonly number[],
+    data: () => Eventual<ArrayBufferView>,
+    content = name,
+  ): Value {
+    if (!this.#constants.has(name))
+      this.#constants.set(name, { dims, type, content, bytes: () => after(data(), bytesOf) });
     return name;
+  }
+
+  /** Reads the tensors that are needed and in none of `places`, so that `encode` has them. */
+  async load(places: ReadonlyMap<string, ExternalPlace>): Promise<void> {
+    const { read } = this.#needed();
+    for (const [name, constant] of this.#constants) {
+      if (!read.has(name) || places.has(name)) continue;
+      const bytes = await constant.bytes();
+      this.#constants.set(name, { ...constant, bytes: () => bytes });
+    }
   }
 
   integers(name: Value, dims: readonly number[], values: readonly number[]): Value {

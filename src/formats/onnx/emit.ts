@@ -6,13 +6,14 @@ import type { Dim, Shape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
 import type { OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
+import type { Eventual } from "./eventual.ts";
 import type { Dialect, NodeOptions, OnnxEmitter, Sequence, Value } from "./lowering.ts";
 import type { StorageOptions } from "./storage.ts";
 import { loweringOf } from "./table.ts";
 import { matrixWeights } from "./weights.ts";
 
-/** The values of a parameter, row-major f32. */
-export type ReadWeight = (name: string) => Float32Array;
+/** The values of a parameter, row-major f32; at once, or when they have been read from a file. */
+export type ReadWeight = (name: string) => Eventual<Float32Array>;
 
 export interface EmitOptions {
   readonly dialect: Dialect;

@@ -9,7 +9,7 @@ import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
 import { OnnxError } from "./error.ts";
 import { type Dialect, present, type Value } from "./lowering.ts";
-import { readPort, type StatePort, statePorts, writePort } from "./states.ts";
+import { dimensions, readPort, type StateNames, type StatePort, statePorts, writePort } from "./states.ts";
 import type { StorageOptions } from "./storage.ts";
 
 const FLOAT = 1;
@@ -19,6 +19,10 @@ export interface OnnxModelOptions {
   /** Logits of all positions (default) or of the last only. */
   readonly logits?: "all" | "last";
   readonly storage?: StorageOptions;
+  /** How states are called; by default each has the number of its layer. */
+  readonly names?: StateNames;
+  /** What else the file says about itself. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export interface OnnxModel {
@@ -38,7 +42,7 @@ export interface OnnxModel {
 export function buildOnnxModel(
   spec: ArchitectureSpec,
   weight: ReadWeight,
-  { dialect = "ort", logits = "all", storage }: OnnxModelOptions = {},
+  { dialect = "ort", logits = "all", storage, names, metadata = {} }: OnnxModelOptions = {},
 ): OnnxModel {
   if (spec.embedding.prefix_tokens > 0)
     throw new OnnxError(
@@ -48,9 +52,9 @@ export function buildOnnxModel(
   const builder = new OnnxBuilder(dialect);
   const one = (op: string, inputs: readonly Value[], options?: Parameters<OnnxBuilder["nodes"]>[3]): Value =>
     present(builder.nodes(op, inputs, 1, options)[0], op);
-  const tokens = builder.input("input_ids", "i32", ["batch", "sequence"]);
-  const keyMask = builder.input("attention_mask", "i32", ["batch", "total"], { optional: true });
-  const positions = builder.input("position_ids", "i32", ["batch", "sequence"], { optional: true });
+  const tokens = builder.input("input_ids", "i32", [dimensions.batch, dimensions.sequence]);
+  const keyMask = builder.input("attention_mask", "i32", [dimensions.batch, dimensions.total], { optional: true });
+  const positions = builder.input("position_ids", "i32", [dimensions.batch, dimensions.sequence], { optional: true });
 
   builder.scope = "sequence";
   const [zero, axis] = [builder.integers("integer.0", [], [0]), builder.integers("integers.1", [1], [1])];
@@ -71,7 +75,7 @@ export function buildOnnxModel(
     leaves.set(tensor, value);
   }
   builder.scope = "states";
-  const states = statePorts(graph.states);
+  const states = statePorts(graph.states, names);
   for (const port of states) readPort(port, builder, leaves);
   const emitted = emitGraph(graph, builder, {
     dialect,
@@ -85,9 +89,13 @@ export function buildOnnxModel(
     sequence: { positions, keyMask, tokenMask },
   });
   for (const { name, tensor } of graph.outputs)
-    builder.output(name, emitted(tensor), "f32", ["batch", logits === "last" ? 1 : "sequence", spec.vocab_size]);
+    builder.output(name, emitted(tensor), "f32", [
+      dimensions.batch,
+      logits === "last" ? 1 : dimensions.sequence,
+      spec.vocab_size,
+    ]);
   builder.scope = "states";
   for (const port of states) writePort(port, builder, emitted);
-  const metadata = { "hybraid.dialect": dialect, "hybraid.spec": JSON.stringify(spec) };
-  return { builder, states, encode: (places) => builder.encode(metadata, places) };
+  const facts = { "hybraid.dialect": dialect, "hybraid.spec": JSON.stringify(spec), ...metadata };
+  return { builder, states, encode: (places) => builder.encode(facts, places) };
 }

@@ -9,7 +9,7 @@ import { present, type Value } from "./lowering.ts";
 export interface StatePort {
   readonly past: string;
   readonly present: string;
-  /** Of `past`: batch is "batch", and "past" are the tokens so far. */
+  /** Of `past`: the sizes that are not fixed are called as transformers.js expects, see `dimensions`. */
   readonly shape: readonly Dimension[];
   /** The bindings that it carries: several convolutions of a block share one. */
   readonly bindings: readonly StateBinding[];
@@ -29,17 +29,36 @@ function placeOf(name: string): Place {
   return { layer, branch, state };
 }
 
+/** What sizes are called that only a call decides; transformers.js makes its empty caches by these names. */
+export const dimensions = {
+  batch: "batch_size",
+  sequence: "sequence_length",
+  past: "past_sequence_length",
+  total: "total_sequence_length",
+} as const;
+
+/** How the states of a model are called. */
+export interface StateNames {
+  /** The number in the names of a layer's states: one block of other implementations may be several layers here. */
+  readonly numbers?: readonly number[] | undefined;
+  /** The windows of query, key and value each have a state of their own. */
+  readonly apart?: boolean | undefined;
+}
+
+/** What the parts of a layer's convolution are called where they stand apart. */
+const parts: Readonly<Record<string, string>> = { conv_q: ".query", conv_k: ".key", conv_v: ".value" };
+
 const isCache = (state: string): boolean => state === "key" || state === "value";
 const isWindow = (state: string): boolean => state.startsWith("conv");
-const dimension = (dim: Dim): Dimension => (dim === "B" ? "batch" : dim);
+const dimension = (dim: Dim): Dimension => (dim === "B" ? dimensions.batch : dim);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** Where the states of a graph go in and out. */
-export function statePorts(states: readonly StateBinding[]): StatePort[] {
+export function statePorts(states: readonly StateBinding[], { numbers, apart = false }: StateNames = {}): StatePort[] {
   const taken = new Set<string>();
   /** The agreed name, or a longer one where another branch of the layer has it. */
   const named = (kind: string, { layer, branch, state }: Place, suffix = ""): Pick<StatePort, "past" | "present"> => {
-    const base = `${kind}.${layer}${suffix}`;
+    const base = `${kind}.${numbers?.[Number(layer)] ?? layer}${suffix}`;
     const name = taken.has(base) ? `${base}.${branch}.${state}` : base;
     taken.add(name);
     const rest = name.slice(kind.length);
@@ -56,12 +75,12 @@ export function statePorts(states: readonly StateBinding[]): StatePort[] {
       const [, , heads = 1, channels = 1] = shape;
       ports.push({
         ...named("key_values", place, `.${place.state}`),
-        shape: ["batch", Number(heads), "past", Number(channels)],
+        shape: [dimensions.batch, Number(heads), dimensions.past, Number(channels)],
         bindings: [binding],
         kind: "cache",
       });
     } else if (isWindow(place.state)) {
-      const key = `${place.layer}.${place.branch} ${shape[1]}`;
+      const key = `${place.layer}.${place.branch} ${shape[1]}${apart ? place.state : ""}`;
       const group = windows.get(key);
       if (group === undefined) windows.set(key, [binding]);
       else group.push(binding);
@@ -82,9 +101,10 @@ export function statePorts(states: readonly StateBinding[]): StatePort[] {
     const channels = sum(bindings.map(({ input }) => fixedDimAt(input.shape, 2)));
     // As many columns as the convolution has taps, though the oldest is never read.
     const columns = fixedDimAt(first.input.shape, 1) + 1;
+    const place = placeOf(first.name);
     ports.push({
-      ...named("conv", placeOf(first.name)),
-      shape: ["batch", channels, columns],
+      ...named("conv", place, apart ? parts[place.state] : ""),
+      shape: [dimensions.batch, channels, columns],
       bindings,
       kind: "window",
     });
@@ -128,7 +148,7 @@ export function readPort(port: StatePort, builder: OnnxBuilder, leaves: Map<Tens
 
 /** Adds the output of a port from the next values of its states. */
 export function writePort(port: StatePort, builder: OnnxBuilder, emitted: (tensor: Tensor) => Value): void {
-  const shape = port.shape.map((dim) => (dim === "past" ? "total" : dim));
+  const shape = port.shape.map((dim) => (dim === dimensions.past ? dimensions.total : dim));
   const values = port.bindings.map(({ output }) => emitted(output));
   const [first] = values;
   if (port.kind === "cache") builder.output(port.present, present(first, "cache"), "f32", shape);

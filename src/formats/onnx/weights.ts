@@ -5,6 +5,7 @@ import { fixedDimAt, type Shape } from "../../graph/shape.ts";
 import type { Node, Tensor } from "../../graph/types.ts";
 import { fromFloat32 } from "../safetensors/dtype.ts";
 import type { OnnxBuilder } from "./builder.ts";
+import { after, type Eventual } from "./eventual.ts";
 import type { OnnxEmitter, Value } from "./lowering.ts";
 import {
   type Blocks,
@@ -28,7 +29,7 @@ interface Matrix {
   readonly isTable: boolean;
   /** How it is kept. */
   readonly type: "f32" | "f16" | Quantisation;
-  readonly values: () => Float32Array;
+  readonly values: () => Eventual<Float32Array>;
 }
 
 export interface MatrixWeights {
@@ -45,7 +46,7 @@ interface Context {
   readonly readers: ReturnType<typeof usesOf>["readers"];
   readonly builder: OnnxBuilder;
   readonly emit: Pick<OnnxEmitter, "dialect" | "node" | "integers" | "integer" | "floats" | "sizes" | "once">;
-  readonly weight: (name: string) => Float32Array;
+  readonly weight: (name: string) => Eventual<Float32Array>;
   readonly storage: StorageOptions;
 }
 
@@ -62,9 +63,19 @@ function readingOf({ op, inputs, attributes }: Node, weight: Tensor): Reading {
   return "other";
 }
 
+/** Keeps the last value that was made. */
+function memory<T>(): (key: string, make: () => Eventual<T>) => Eventual<T> {
+  let last: { readonly key: string; readonly value: Eventual<T> } | undefined;
+  return (key, make) => {
+    if (last?.key !== key) last = { key, value: make() };
+    return last.value;
+  };
+}
+
 export function matrixWeights({ readers, builder, emit, weight, storage }: Context): MatrixWeights {
   const { dialect, node } = emit;
-  const quantised = new Map<string, Blocks>();
+  /** The last of each: parts of a stack, or codes, scales and zero points, are written one after the other. */
+  const [lastRead, lastBlocks] = [memory<Float32Array>(), memory<Blocks>()];
   const readersOf = (tensor: Tensor): readonly Node[] => readers.get(tensor) ?? [];
 
   /** What chooses experts is kept as it is: near ties a small error chooses others. */
@@ -81,7 +92,13 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
     const leaf = leafName(tensor.node);
     const size = rows * depth;
     const values =
-      expert === undefined ? () => weight(leaf) : () => weight(leaf).subarray(expert * size, (expert + 1) * size);
+      expert === undefined
+        ? () => weight(leaf)
+        : () =>
+            after(
+              lastRead(leaf, () => weight(leaf)),
+              (stack) => stack.subarray(expert * size, (expert + 1) * size),
+            );
     const { dtype = "f32", quantise } = storage;
     const narrow = divides(depth, quantise) ? quantise : dtype;
     return {
@@ -97,13 +114,15 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
 
   /** A matrix that is not quantised, as it is, or [depth, rows] where only products read it. */
   function plain({ name, rows, depth, isTable, type, values }: Matrix): Value {
-    const stored = (suffix: string, dims: readonly number[], data: () => Float32Array): Value =>
+    const stored = (suffix: string, dims: readonly number[], data: () => Eventual<Float32Array>): Value =>
       type === "f16"
-        ? builder.stored(`${name}${suffix}.f16`, "f16", dims, () => fromFloat32(data(), "F16"))
+        ? builder.stored(`${name}${suffix}.f16`, "f16", dims, () =>
+            after(data(), (numbers) => fromFloat32(numbers, "F16")),
+          )
         : builder.floats(`${name}${suffix}`, dims, data);
     return isTable
       ? stored("", [rows, depth], values)
-      : stored(".transposed", [depth, rows], () => transposed(values(), rows, depth));
+      : stored(".transposed", [depth, rows], () => after(values(), (numbers) => transposed(numbers, rows, depth)));
   }
 
   /** x · wᵀ where w has its rows together: Gemm, which takes matrices only. */
@@ -113,32 +132,26 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
     return isMatrix ? product : node("Reshape", [product, emit.sizes([...shape.slice(0, -1), rows])]);
   }
 
-  /** The blocks of a matrix. Codes, scales and zero points are written one after the other: what was last computed is kept. */
-  function blocksOf({ name, values }: Matrix, type: Quantisation): Blocks {
-    let blocks = quantised.get(name);
-    if (blocks === undefined) {
-      quantised.clear();
-      blocks = quantiseBlocks(values(), type);
-      quantised.set(name, blocks);
-    }
-    return blocks;
-  }
+  const blocksOf = ({ name, values }: Matrix, type: Quantisation): Eventual<Blocks> =>
+    lastBlocks(name, () => after(values(), (numbers) => quantiseBlocks(numbers, type)));
 
   /** Tensors of com.microsoft's quantised operators: codes [rows, depth · bits / 8], scales and zero points by row and block. */
   function contrib(matrix: Matrix, type: Quantisation) {
     const { name, rows, depth } = matrix;
     const [bytes, blocks] = [(depth * type.bits) / 8, depth / type.block];
     const codes = `${name}.int${type.bits}`;
-    const packed = (): Uint8Array => packCodes(blocksOf(matrix, type).codes, type.bits);
+    const packed = () => after(blocksOf(matrix, type), (all) => packCodes(all.codes, type.bits));
     const zeroBytes = Math.ceil((blocks * type.bits) / 8);
     return {
       flat: (): Value => builder.stored(`${codes}.rows`, "u8", [rows, bytes], packed, codes),
       blocks: (): Value => builder.stored(codes, "u8", [rows, blocks, bytes / blocks], packed),
-      scales: builder.floats(`${name}.scales`, [rows, blocks], () => blocksOf(matrix, type).scales),
+      scales: builder.floats(`${name}.scales`, [rows, blocks], () =>
+        after(blocksOf(matrix, type), (all) => all.scales),
+      ),
       zeros: type.symmetric
         ? undefined
         : builder.stored(`${name}.zeros`, "u8", [rows, zeroBytes], () =>
-            packCodes(blocksOf(matrix, type).zeros, type.bits, blocks),
+            after(blocksOf(matrix, type), (all) => packCodes(all.zeros, type.bits, blocks)),
           ),
     };
   }
@@ -151,18 +164,19 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
     const { name, rows, depth, isTable } = matrix;
     const blocks = depth / type.block;
     const by = isTable ? "" : ".transposed";
-    const oriented = <A extends Float32Array | Uint8Array>(data: () => A, columns: number) =>
-      isTable ? data : () => transposed(data(), rows, columns);
-    const codes = oriented(() => blocksOf(matrix, type).codes, depth);
-    const scales = oriented(() => blocksOf(matrix, type).scales, blocks);
-    const zeros = oriented(() => blocksOf(matrix, type).zeros, blocks);
+    /** Codes, scales or zero points in the layout of the file. */
+    const part =
+      <K extends keyof Blocks>(which: K, columns: number) =>
+      (): Eventual<Blocks[K]> =>
+        after(blocksOf(matrix, type), (all) => (isTable ? all[which] : transposed(all[which], rows, columns)));
+    const [codes, scales, zeros] = [part("codes", depth), part("scales", blocks), part("zeros", blocks)];
     const dims = isTable ? [rows, depth] : [depth, rows];
     const perBlock = isTable ? [rows, blocks] : [blocks, rows];
     return emit.once(`dequantised ${name}`, () => {
       const scale = builder.floats(`${name}.scales${by}`, perBlock, scales);
       if (dialect === "onnx") {
         const element = type.bits === 4 ? "u4" : "u8";
-        const pack = (data: () => Uint8Array) => () => packCodes(data(), type.bits);
+        const pack = (data: () => Eventual<Uint8Array>) => () => after(data(), (list) => packCodes(list, type.bits));
         const inputs = [
           builder.stored(`${name}.int${type.bits}${by}`, element, dims, pack(codes)),
           scale,
@@ -173,7 +187,7 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
       const split = isTable ? [rows, blocks, type.block] : [blocks, type.block, rows];
       const broadcast = isTable ? [rows, blocks, 1] : [blocks, 1, rows];
       const packed = builder.stored(`${name}.int${type.bits}${by}`, "u8", [(rows * depth * type.bits) / 8], () =>
-        packCodes(codes(), type.bits),
+        after(codes(), (list) => packCodes(list, type.bits)),
       );
       const numbers = reshape(type.bits === 8 ? cast(packed, FLOAT) : unpacked(packed), split);
       const zero = type.symmetric
@@ -206,10 +220,12 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
       `${content}.rows`,
       "u8",
       [rows, bytes],
-      () => packCodes(blocksOf(matrix, type).codes, type.bits),
+      () => after(blocksOf(matrix, type), (all) => packCodes(all.codes, type.bits)),
       content,
     );
-    const scales = builder.floats(`${name}.scales`, [rows, blocks], () => blocksOf(matrix, type).scales);
+    const scales = builder.floats(`${name}.scales`, [rows, blocks], () =>
+      after(blocksOf(matrix, type), (all) => all.scales),
+    );
     const taken = (from: Value): Value => node("Gather", [from, ids], { attributes: { axis: 0 } });
     const byBlock = (x: Value, last: number): Value =>
       node("Reshape", [
@@ -219,7 +235,9 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
     const numbers = byBlock(type.bits === 8 ? cast(taken(table), FLOAT) : unpacked(taken(table)), type.block);
     let zero = emit.floats([2 ** (type.bits - 1)]);
     if (!type.symmetric) {
-      const zeros = builder.stored(`${name}.zeros.rows`, "u8", [rows, blocks], () => blocksOf(matrix, type).zeros);
+      const zeros = builder.stored(`${name}.zeros.rows`, "u8", [rows, blocks], () =>
+        after(blocksOf(matrix, type), (all) => all.zeros),
+      );
       zero = byBlock(cast(taken(zeros), FLOAT), 1);
     }
     const scaled = node("Mul", [node("Sub", [numbers, zero]), byBlock(taken(scales), 1)]);

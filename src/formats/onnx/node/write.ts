@@ -58,12 +58,13 @@ export async function writeOnnxModel(
       let end = 0;
       for (const { name: tensor, place, bytes } of shard) {
         if (place.offset > end) await sink.write(new Uint8Array(place.offset - end));
-        await sink.write(bytes());
+        await sink.write(await bytes());
         end = place.offset + place.length;
         places.set(tensor, place);
       }
     });
   }
+  await model.builder.load(places);
   await writeFileAtomic(path, (sink) => sink.write(model.encode(places)));
   return names;
 }
