@@ -48,7 +48,8 @@ export function buildOnnxModel(
     throw new OnnxError(
       `${spec.name} reads ${spec.embedding.prefix_tokens} learned tokens before the first one, which can't be written in ONNX yet`,
     );
-  const { graph, weight } = prepareGraph(buildForward(spec, { stateful: true, lastOnly: logits === "last" }), read);
+  const forward = buildForward(spec, { stateful: true, lastOnly: logits === "last" });
+  const { graph, weight } = prepareGraph(forward, read, names?.apart);
   const builder = new OnnxBuilder(dialect);
   const one = (op: string, inputs: readonly Value[], options?: Parameters<OnnxBuilder["nodes"]>[3]): Value =>
     present(builder.nodes(op, inputs, 1, options)[0], op);

@@ -19,11 +19,12 @@ export interface PreparedGraph {
   readonly weight: ReadWeight;
 }
 
-export function prepareGraph(graph: Graph, weight: ReadWeight): PreparedGraph {
+/** @param windowsApart whether convolutions side by side keep states of their own, and so stay apart */
+export function prepareGraph(graph: Graph, weight: ReadWeight, windowsApart = false): PreparedGraph {
   const folded = foldParameters(hoistParameters(finish(prepare(graph))));
   const { graph: named, computed } = nameComputed(folded);
   const products = mergeProducts(named);
-  const convolutions = mergeConvolutions(products.graph);
+  const convolutions = windowsApart ? { graph: products.graph, joined: [] } : mergeConvolutions(products.graph);
   const joined = new Map([...products.joined, ...convolutions.joined]);
   const read: ReadWeight = (name) => {
     const tensor = computed.get(name);
