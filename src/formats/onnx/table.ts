@@ -4,6 +4,7 @@ import { nodeName } from "../../graph/types.ts";
 import { toOnnx as attention } from "../../ops/attention/onnx.ts";
 import { toOnnx as causalConv } from "../../ops/causal-conv/onnx.ts";
 import { toOnnx as concat } from "../../ops/concat/onnx.ts";
+import { toOnnx as crossEntropy } from "../../ops/cross-entropy/onnx.ts";
 import { toScan as diagonalScanScan } from "../../ops/diagonal-scan/onnx-scan.ts";
 import { toOnnx as expertMatmul } from "../../ops/expert-matmul/onnx.ts";
 import { toOnnx as gather } from "../../ops/gather/onnx.ts";
@@ -13,6 +14,7 @@ import type { AttributesOf, DifferentiableOpName } from "../../ops/index.ts";
 import { toOnnx as layerNorm } from "../../ops/layer-norm/onnx.ts";
 import { toOnnx as linearAttention } from "../../ops/linear-attention/onnx.ts";
 import { toScan as linearAttentionScan } from "../../ops/linear-attention/onnx-scan.ts";
+import { toOnnx as longConvolution } from "../../ops/long-convolution/onnx.ts";
 import { toOnnx as map } from "../../ops/map/onnx.ts";
 import { toOnnx as matmul } from "../../ops/matmul/onnx.ts";
 import { toOnnx as reduce } from "../../ops/reduce/onnx.ts";
@@ -21,6 +23,7 @@ import { toOnnx as rgLru } from "../../ops/rg-lru/onnx.ts";
 import { toScan as rgLruScan } from "../../ops/rg-lru/onnx-scan.ts";
 import { toOnnx as rmsNorm } from "../../ops/rms-norm/onnx.ts";
 import { toOnnx as rope } from "../../ops/rope/onnx.ts";
+import { toOnnx as s4dKernel } from "../../ops/s4d-kernel/onnx.ts";
 import { toOnnx as selectiveScan } from "../../ops/selective-scan/onnx.ts";
 import { toScan as selectiveScanScan } from "../../ops/selective-scan/onnx-scan.ts";
 import { toOnnx as slice } from "../../ops/slice/onnx.ts";
@@ -36,7 +39,7 @@ const table: Table = {
   attention,
   causal_conv: causalConv,
   concat,
-  cross_entropy: undefined,
+  cross_entropy: crossEntropy,
   diagonal_scan: { scan: diagonalScanScan },
   expert_matmul: expertMatmul,
   gather,
@@ -44,7 +47,7 @@ const table: Table = {
   gru,
   layer_norm: layerNorm,
   linear_attention: { ort: linearAttention, portable: linearAttention, scan: linearAttentionScan },
-  long_convolution: undefined,
+  long_convolution: longConvolution,
   map,
   matmul,
   reduce,
@@ -52,7 +55,7 @@ const table: Table = {
   rg_lru: { ort: rgLru, portable: rgLru, scan: rgLruScan },
   rms_norm: rmsNorm,
   rope,
-  s4d_kernel: undefined,
+  s4d_kernel: s4dKernel,
   selective_scan: { ort: selectiveScan, portable: selectiveScan, scan: selectiveScanScan },
   slice,
   top_k: topK,
