@@ -4,6 +4,7 @@ import { nodeName } from "../../graph/types.ts";
 import { toOnnx as attention } from "../../ops/attention/onnx.ts";
 import { toOnnx as causalConv } from "../../ops/causal-conv/onnx.ts";
 import { toOnnx as concat } from "../../ops/concat/onnx.ts";
+import { toOnnx as diagonalScan } from "../../ops/diagonal-scan/onnx.ts";
 import { toOnnx as expertMatmul } from "../../ops/expert-matmul/onnx.ts";
 import { toOnnx as gather } from "../../ops/gather/onnx.ts";
 import { toOnnx as groupRows } from "../../ops/group-rows/onnx.ts";
@@ -22,6 +23,7 @@ import { toOnnx as selectiveScan } from "../../ops/selective-scan/onnx.ts";
 import { toOnnx as slice } from "../../ops/slice/onnx.ts";
 import { toOnnx as topK } from "../../ops/top-k/onnx.ts";
 import { toOnnx as transpose } from "../../ops/transpose/onnx.ts";
+import { toOnnx as wkv } from "../../ops/wkv/onnx.ts";
 import { OnnxError } from "./error.ts";
 import type { Dialect, OnnxForms, OnnxLowering } from "./lowering.ts";
 
@@ -32,7 +34,7 @@ const table: Table = {
   causal_conv: causalConv,
   concat,
   cross_entropy: undefined,
-  diagonal_scan: undefined,
+  diagonal_scan: diagonalScan,
   expert_matmul: expertMatmul,
   gather,
   group_rows: groupRows,
@@ -52,7 +54,7 @@ const table: Table = {
   slice,
   top_k: topK,
   transpose,
-  wkv: undefined,
+  wkv,
 };
 
 const forms = table as Readonly<Record<string, OnnxForms<unknown> | undefined>>;

@@ -2,25 +2,32 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { OnnxModel } from "../../../src/formats/onnx/model.ts";
 
+// Without this onnxruntime refuses the newest opset.
+process.env.ALLOW_RELEASED_ONNX_OPSET_ONLY = "0";
+
 export class OnnxRun {
   readonly #session: InferenceSession;
   readonly #batch: number;
-  readonly #states: Map<string, Tensor>;
+  readonly #states = new Map<string, Tensor>();
   readonly #model: OnnxModel;
   /** 1 for the tokens so far, 0 for those that are padding; by row. */
-  readonly #mask: number[][];
+  #mask: number[][] = [];
 
   private constructor(session: InferenceSession, model: OnnxModel, batch: number) {
     this.#session = session;
     this.#batch = batch;
     this.#model = model;
-    this.#mask = Array.from({ length: batch }, () => []);
-    this.#states = new Map(
-      model.states.map(({ past, shape }) => {
-        const dims = shape.map((dim) => (dim === "batch" ? batch : dim === "past" ? 0 : Number(dim)));
-        return [past, new Tensor("float32", new Float32Array(dims.reduce((n, d) => n * d, 1)), dims)];
-      }),
-    );
+    this.reset();
+  }
+
+  /** Back to before the first token. */
+  reset(): void {
+    this.#mask = Array.from({ length: this.#batch }, () => []);
+    this.#states.clear();
+    for (const { past, shape } of this.#model.states) {
+      const dims = shape.map((dim) => (dim === "batch" ? this.#batch : dim === "past" ? 0 : Number(dim)));
+      this.#states.set(past, new Tensor("float32", new Float32Array(dims.reduce((n, d) => n * d, 1)), dims));
+    }
   }
 
   static async open(model: OnnxModel, batch: number): Promise<OnnxRun> {
