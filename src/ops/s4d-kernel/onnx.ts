@@ -2,7 +2,7 @@
 // over the modes.
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { type Dim, fixedDimAt } from "../../graph/shape.ts";
-import { type ComplexValue, complexParts, complexProduct, discretised } from "../diagonal-scan/onnx-scan.ts";
+import { type ComplexValue, complexParts, complexProduct, discretised } from "./onnx-parameters.ts";
 import type { S4dKernelAttributes } from "./op.ts";
 
 /** Enough for 2^20 tokens; beyond a shorter sequence nothing is added. */
