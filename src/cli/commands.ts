@@ -9,6 +9,7 @@ import { register as inspect } from "./inspect.ts";
 import { register as logits } from "./logits.ts";
 import type { Register } from "./program.ts";
 import { register as train } from "./train.ts";
+import { register as verify } from "./verify.ts";
 
 export const commands: readonly Register[] = [
   check,
@@ -17,6 +18,7 @@ export const commands: readonly Register[] = [
   generate,
   importModel,
   exportModel,
+  verify,
   logits,
   compare,
   bench,

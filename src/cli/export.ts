@@ -1,20 +1,30 @@
-// hybraid export MODEL --format huggingface: a model as a folder that transformers opens.
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+// hybraid export MODEL --format F: a model in another program's format. What each format does is in a file of its own.
 import { type Command, Option } from "commander";
-import { chooseFamily } from "../formats/huggingface/export.ts";
-import { ARCHITECTURE_FILE } from "../model/files.ts";
-import { exportFolder, originalConfig } from "../model/node/huggingface.ts";
-import { loadSpecFile } from "../spec/node/files.ts";
+import { dialects } from "../formats/onnx/lowering.ts";
+import { exportHuggingFace } from "./export-huggingface.ts";
+import { listOnnx } from "./export-list.ts";
+import { exportOnnxModel } from "./export-onnx.ts";
 import { FILE_DTYPES } from "./import.ts";
 import { InputError } from "./program.ts";
 
+/** Options that mean something for one format only, by their names in `ExportCommandOptions`. */
+const OPTIONS_OF = {
+  huggingface: ["family", "dtype", "maxShardSize"],
+  onnx: ["dialect", "logits", "name", "verify"],
+} as const;
+type Format = keyof typeof OPTIONS_OF;
+
 interface ExportCommandOptions {
-  readonly format: string;
-  readonly out: string;
+  readonly format?: Format;
+  readonly out?: string;
+  readonly list?: boolean;
   readonly family?: string;
   readonly dtype?: string;
-  readonly maxShardSize: number;
+  readonly maxShardSize?: number;
+  readonly dialect?: (typeof dialects)[number];
+  readonly logits?: "all" | "last";
+  readonly name?: string;
+  readonly verify?: boolean;
   readonly json?: boolean;
 }
 
@@ -25,20 +35,35 @@ export function register(program: Command): void {
   program
     .command("export")
     .description("write a model in another program's format")
-    .argument("<model>", "folder of a run, of a saved model or of an imported one")
-    .addOption(new Option("--format <name>", "whose").choices(["huggingface"]).makeOptionMandatory())
-    .requiredOption("-o, --out <folder>", "where to; must not be there yet")
-    .option("--family <name>", "model_type to write; default: the one it was imported from, or the first that fits")
-    .addOption(
-      new Option("--dtype <type>", "type of the weights; default: as they are").choices(Object.keys(FILE_DTYPES)),
+    .argument("[model]", "folder of a run, of a saved model, of an imported one or (onnx) of a Hugging Face checkpoint")
+    .addOption(new Option("--format <name>", "whose").choices(Object.keys(OPTIONS_OF)))
+    .option("-o, --out <folder>", "where to; must not be there yet (onnx: or be an export of the same model)")
+    .option("--list", "show what can be exported to ONNX and what of it was verified")
+    .option(
+      "--family <name>",
+      "huggingface: model_type to write; default: what it was imported from, or the first that fits",
     )
     .addOption(
-      new Option("--max-shard-size <size>", "most bytes of one file, such as 500MB or 5GB")
-        .argParser(size)
-        .default(5e9, "5GB"),
+      new Option("--dtype <type>", "huggingface: type of the weights; default: as they are").choices(
+        Object.keys(FILE_DTYPES),
+      ),
     )
+    .addOption(
+      new Option(
+        "--max-shard-size <size>",
+        "huggingface: most bytes of one file, such as 500MB; default 5GB",
+      ).argParser(size),
+    )
+    .addOption(new Option("--dialect <name>", "onnx: which operators; default ort, see --list").choices([...dialects]))
+    .addOption(
+      new Option("--logits <which>", "onnx: of all positions (default), or only the last").choices(["all", "last"]),
+    )
+    .option("--name <name>", "onnx: name of the graph's file, without .onnx; default model")
+    .option("--no-verify", "onnx: write it without having onnxruntime compute what this program does")
     .option("--json", "print one JSON object")
-    .action((folder: string, options: ExportCommandOptions) => run(folder, options));
+    .action((folder: string | undefined, options: ExportCommandOptions, command: Command) =>
+      run(folder, options, command),
+    );
 }
 
 /** Bytes of `5GB`, `500MB`, `1GiB`. */
@@ -51,48 +76,19 @@ function size(text: string): number {
   return Number(match[1]) * unit;
 }
 
-async function run(folder: string, options: ExportCommandOptions): Promise<void> {
-  const file = join(folder, ARCHITECTURE_FILE);
-  if (!existsSync(file)) throw new InputError(`${folder}: no ${ARCHITECTURE_FILE}, so not the folder of a model`);
-  const spec = loadSpecFile(file);
-  const original = await originalConfig(folder);
-  const imported = typeof original?.model_type === "string" ? original.model_type : undefined;
-  const fit = chooseFamily(spec, options.family ?? preferred(imported, () => chooseFamily(spec, imported)));
-  const dtype = options.dtype === undefined ? undefined : FILE_DTYPES[options.dtype];
-  const same = imported !== undefined && fit.family.modelTypes.includes(imported);
-  const { written, textFiles } = await exportFolder(folder, options.out, spec, fit, {
-    dtype,
-    maxShardBytes: options.maxShardSize,
-    original: same ? original : undefined,
-  });
-  const report = {
-    model_type: fit.family.modelTypes[0],
-    architecture: fit.family.architecture,
-    out: options.out,
-    tensors: written.tensors,
-    bytes: written.bytes,
-    files: written.files.map(({ name }) => name),
-    text_files: textFiles,
-  };
-  if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-    return;
+async function run(folder: string | undefined, options: ExportCommandOptions, command: Command): Promise<void> {
+  const { format, out, list } = options;
+  if (list) return listOnnx(options.json === true);
+  const usage = (problem: string): never => command.error(`error: ${problem}`, { exitCode: 2 });
+  if (folder === undefined) return usage("missing required argument 'model'");
+  if (format === undefined) return usage("required option '--format <name>' not specified");
+  if (out === undefined) return usage("required option '-o, --out <folder>' not specified");
+  for (const [other, names] of Object.entries(OPTIONS_OF)) {
+    const given = names.find((name) => command.getOptionValueSource(name) === "cli");
+    if (other === format || given === undefined) continue;
+    const flag = command.options.find((option) => option.attributeName() === given)?.long;
+    return usage(`option '${flag}' is for --format ${other}`);
   }
-  const text = textFiles.length === 0 ? "no tokenizer files: the model has none" : textFiles.join(", ");
-  process.stdout.write(
-    `${options.out}: ${report.architecture}, ${written.tensors} tensors, ${written.bytes.toLocaleString("en")} bytes in ${
-      report.files.length === 1 ? report.files[0] : `${report.files.length} files`
-    }; ${text}\n`,
-  );
-}
-
-/** `family` where the architecture still fits it, undefined otherwise. */
-function preferred(family: string | undefined, attempt: () => unknown): string | undefined {
-  if (family === undefined) return undefined;
-  try {
-    attempt();
-    return family;
-  } catch {
-    return undefined;
-  }
+  if (format === "huggingface") return exportHuggingFace(folder, { ...options, out });
+  return exportOnnxModel(folder, { ...options, out });
 }

@@ -1,11 +1,7 @@
 #!/usr/bin/env node
 // The command `hybraid`.
-import { readFileSync } from "node:fs";
+import { hybraidVersion } from "../node/version.ts";
 import { commands } from "./commands.ts";
 import { main } from "./program.ts";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
-
-await main(commands, version);
+await main(commands, hybraidVersion());

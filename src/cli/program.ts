@@ -46,6 +46,7 @@ const EXPECTED: ReadonlySet<string> = new Set([
   "DivergedError",
   "GraphError",
   "HuggingFaceError",
+  "OnnxError",
   "FolderExistsError",
 ]);
 

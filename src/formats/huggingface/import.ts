@@ -31,7 +31,7 @@ export interface ConvertedConfig extends Conversion {
 }
 
 /** The configuration of the text model: the whole of it, or a part of a multimodal one's. */
-function textConfig(config: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+export function textConfig(config: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { model_type: type, text_config: text } = config;
   const isPart = families.some(({ partOf = [] }) => typeof type === "string" && partOf.includes(type));
   if (!isPart || !isObject(text)) return config;

@@ -252,6 +252,11 @@ export class OnnxBuilder {
     }
   }
 
+  /** Names, types and shapes of the inputs. */
+  inputs(): readonly Pick<Port, "name" | "dtype" | "shape">[] {
+    return [...this.#inputs];
+  }
+
   /** The nodes so far. */
   built(): readonly BuiltNode[] {
     return [...this.#nodes];

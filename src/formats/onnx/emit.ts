@@ -6,8 +6,16 @@ import type { Dim, Shape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
 import type { OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
-import type { Eventual } from "./eventual.ts";
-import type { Dialect, NodeOptions, OnnxEmitter, Sequence, Value } from "./lowering.ts";
+import { after, type Eventual } from "./eventual.ts";
+import {
+  type Dialect,
+  type NodeOptions,
+  type OnnxEmitter,
+  present,
+  type Sequence,
+  type Value,
+  type Windows,
+} from "./lowering.ts";
 import type { StorageOptions } from "./storage.ts";
 import { loweringOf } from "./table.ts";
 import { matrixWeights } from "./weights.ts";
@@ -23,6 +31,7 @@ export interface EmitOptions {
   /** A value and the axis of it that has the size of a symbol. */
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
+  readonly windows?: Windows | undefined;
   /** How matrices are stored; default f32. */
   readonly storage?: StorageOptions | undefined;
 }
@@ -76,15 +85,16 @@ function constantValue(node: Node, emitter: OnnxEmitter): Value {
 
 function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions): OnnxEmitter {
   const { readers } = usesOf(graph);
-  let made = new Map<string, Value>();
-  const once = (key: string, make: () => Value): Value => {
-    let value = made.get(key);
-    if (value === undefined) {
-      value = make();
-      made.set(key, value);
+  let made = new Map<string, readonly Value[]>();
+  const onceAll: OnnxEmitter["onceAll"] = (key, make) => {
+    let values = made.get(key);
+    if (values === undefined) {
+      values = make();
+      made.set(key, values);
     }
-    return value;
+    return values;
   };
+  const once = (key: string, make: () => Value): Value => present(onceAll(key, () => [make()])[0], key);
   const nodes = (op: string, inputs: readonly (Value | undefined)[], count: number, rest?: NodeOptions): Value[] =>
     builder.nodes(op, inputs, count, rest);
   const node: OnnxEmitter["node"] = (op, inputs, rest) => {
@@ -124,6 +134,14 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     integer,
     sizes,
     once,
+    onceAll,
+    readersOf: (tensor) => readers.get(tensor) ?? [],
+    windows: options.windows ?? { past: new Map(), present: new Map() },
+    derived(tensor, suffix, dims, make) {
+      if (tensor?.node.op.leaf !== "parameter") return undefined;
+      const name = leafName(tensor.node);
+      return builder.floats(`${name}.${suffix}`, dims, () => after(options.weight(name), make));
+    },
     subgraph(name, inputs, build) {
       // What is made inside can't be read outside.
       const outer = made;

@@ -3,12 +3,12 @@
 import { buildForward } from "../../blocks/model.ts";
 import type { Dim } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
-import { optimise } from "../../ops/passes/optimise.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
 import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
 import { OnnxError } from "./error.ts";
 import { type Dialect, present, type Value } from "./lowering.ts";
+import { prepareGraph } from "./prepare.ts";
 import { dimensions, readPort, type StateNames, type StatePort, statePorts, writePort } from "./states.ts";
 import type { StorageOptions } from "./storage.ts";
 
@@ -41,14 +41,14 @@ export interface OnnxModel {
  */
 export function buildOnnxModel(
   spec: ArchitectureSpec,
-  weight: ReadWeight,
+  read: ReadWeight,
   { dialect = "ort", logits = "all", storage, names, metadata = {} }: OnnxModelOptions = {},
 ): OnnxModel {
   if (spec.embedding.prefix_tokens > 0)
     throw new OnnxError(
       `${spec.name} reads ${spec.embedding.prefix_tokens} learned tokens before the first one, which can't be written in ONNX yet`,
     );
-  const graph = optimise(buildForward(spec, { stateful: true, lastOnly: logits === "last" }));
+  const { graph, weight } = prepareGraph(buildForward(spec, { stateful: true, lastOnly: logits === "last" }), read);
   const builder = new OnnxBuilder(dialect);
   const one = (op: string, inputs: readonly Value[], options?: Parameters<OnnxBuilder["nodes"]>[3]): Value =>
     present(builder.nodes(op, inputs, 1, options)[0], op);
@@ -76,7 +76,8 @@ export function buildOnnxModel(
   }
   builder.scope = "states";
   const states = statePorts(graph.states, names);
-  for (const port of states) readPort(port, builder, leaves);
+  const windows = { past: new Map<Tensor, Value>(), present: new Map<Tensor, Value>() };
+  for (const port of states) readPort(port, builder, leaves, windows.past);
   const emitted = emitGraph(graph, builder, {
     dialect,
     weight,
@@ -87,6 +88,7 @@ export function buildOnnxModel(
       ["T", { value: tokens, axis: 1 }],
     ]),
     sequence: { positions, keyMask, tokenMask },
+    windows,
   });
   for (const { name, tensor } of graph.outputs)
     builder.output(name, emitted(tensor), "f32", [
@@ -95,7 +97,7 @@ export function buildOnnxModel(
       spec.vocab_size,
     ]);
   builder.scope = "states";
-  for (const port of states) writePort(port, builder, emitted);
+  for (const port of states) writePort(port, builder, emitted, windows.present);
   const facts = { "hybraid.dialect": dialect, "hybraid.spec": JSON.stringify(spec), ...metadata };
   return { builder, states, encode: (places) => builder.encode(facts, places) };
 }

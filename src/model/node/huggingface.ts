@@ -31,7 +31,8 @@ const TEXT_FILES = [
   ...["vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json"],
 ] as const;
 
-async function copyTextFiles(from: string, to: string): Promise<string[]> {
+/** Copies those of them that the folder `from` has; returns their names. */
+export async function copyTextFiles(from: string, to: string): Promise<string[]> {
   const copied: string[] = [];
   for (const name of TEXT_FILES) {
     const status = await stat(join(from, name)).catch(() => undefined);

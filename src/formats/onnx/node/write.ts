@@ -46,7 +46,10 @@ function share(tensors: readonly StoredTensor[], path: string, limit: number): P
 export async function writeOnnxModel(
   model: OnnxModel,
   path: string,
-  { shardBytes = SHARD_BYTES }: { readonly shardBytes?: number } = {},
+  {
+    shardBytes = SHARD_BYTES,
+    signal,
+  }: { readonly shardBytes?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<string[]> {
   const places = new Map<string, ExternalPlace>();
   const names: string[] = [];
@@ -57,6 +60,7 @@ export async function writeOnnxModel(
     await writeFileAtomic(join(dirname(path), name), async (sink) => {
       let end = 0;
       for (const { name: tensor, place, bytes } of shard) {
+        signal?.throwIfAborted();
         if (place.offset > end) await sink.write(new Uint8Array(place.offset - end));
         await sink.write(await bytes());
         end = place.offset + place.length;

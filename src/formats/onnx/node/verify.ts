@@ -1,0 +1,156 @@
+// Runs an exported file in onnxruntime and compares it with what our own runtime computed: a pass over a whole sequence, a
+// prompt with single tokens after it, and two rows of which one is padded on the left.
+import type { InferenceSession } from "onnxruntime-node";
+import { OnnxError } from "../error.ts";
+import { adviceOn } from "./advice.ts";
+import { type Expected, likeliest } from "./expected.ts";
+import { type OnnxFileFacts, readOnnxFile } from "./file.ts";
+import type { OnnxRuntime } from "./runtime.ts";
+import { OnnxRun } from "./session.ts";
+
+/**
+ * Largest error of a logit that is taken for rounding, relative to the largest logit, by how weights are stored. With f32, sums
+ * in another order give up to 1e-5 in all families; models that quantise are compared with what they were before.
+ */
+export const tolerances: Readonly<Record<string, number>> = { f32: 1e-3, f16: 2e-2, int8: 5e-2, int4: 4e-1 };
+
+export const checks = ["full", "steps", "padded"] as const;
+export type Check = (typeof checks)[number];
+
+export interface Verification {
+  readonly path: string;
+  readonly facts: OnnxFileFacts;
+  /** Name and version of what ran it. */
+  readonly runtime: string;
+  /** Largest error of each check, relative to the largest logit. */
+  readonly errors: Readonly<Record<Check, number>>;
+  /** The largest of them. */
+  readonly error: number;
+  readonly tolerance: number;
+  /** At how many of the positions compared the likeliest token is the same. */
+  readonly top: { readonly same: number; readonly of: number };
+  /** Until the session was there. */
+  readonly sessionSeconds: number;
+  readonly ok: boolean;
+}
+
+/**
+ * @throws OnnxError for a file that onnxruntime refuses, with advice where there is any
+ */
+export async function verifyOnnxFile(
+  path: string,
+  expected: Expected,
+  runtime: OnnxRuntime,
+  signal?: AbortSignal,
+): Promise<Verification> {
+  const facts = await readOnnxFile(path);
+  if (facts.specHash !== undefined && facts.specHash !== expected.specHash)
+    throw new OnnxError(`${path}: its architecture is another one than that of the logits it is to be compared with`);
+  const tolerance = tolerances[facts.dtype];
+  if (tolerance === undefined) throw new OnnxError(`${path}: no tolerance is set for weights stored as ${facts.dtype}`);
+  const start = performance.now();
+  const session = await refused(path, facts, () => runtime.InferenceSession.create(path, { logSeverityLevel: 3 }));
+  const sessionSeconds = (performance.now() - start) / 1000;
+  try {
+    const tally = new Tally(expected, facts.logits);
+    const errors = await refused(path, facts, () => runChecks(session, expected, runtime, tally, signal));
+    const error = checks.reduce((worst, check) => larger(worst, errors[check]), 0);
+    return {
+      path,
+      facts,
+      runtime: `onnxruntime-node ${runtime.env.versions.node ?? ""}`.trim(),
+      errors,
+      error,
+      tolerance,
+      top: { same: tally.same, of: tally.positions },
+      sessionSeconds,
+      // NaN is never below.
+      ok: error <= tolerance,
+    };
+  } finally {
+    await session.release();
+  }
+}
+
+async function refused<T>(path: string, { dialect }: OnnxFileFacts, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof Error) || cause instanceof OnnxError || cause.name === "AbortError") throw cause;
+    const advice = adviceOn(cause.message, dialect);
+    const said = cause.message.trim().replace(/\s+/g, " ");
+    throw new OnnxError(`${path}: onnxruntime refuses it: ${said}${advice === undefined ? "" : `\n${advice}`}`, {
+      cause,
+    });
+  }
+}
+
+async function runChecks(
+  session: InferenceSession,
+  { rows, prompt, padding }: Expected,
+  runtime: OnnxRuntime,
+  tally: Tally,
+  signal: AbortSignal | undefined,
+): Promise<Record<Check, number>> {
+  const [first] = rows;
+  const length = first.length;
+  const errors: Record<Check, number> = { full: 0, steps: 0, padded: 0 };
+  const run = async (check: Check, batch: readonly Int32Array[], pads: readonly number[], calls: readonly number[]) => {
+    const model = new OnnxRun(runtime, session, batch.length);
+    let from = 0;
+    for (const to of calls) {
+      signal?.throwIfAborted();
+      const logits = await model.forward(
+        batch.map((row) => row.subarray(from, to)),
+        from === 0 ? pads : [],
+      );
+      errors[check] = larger(errors[check], tally.compare(logits, pads, from, to));
+      from = to;
+    }
+  };
+  const stepwise = [prompt, ...Array.from({ length: length - prompt }, (_, i) => prompt + i + 1)];
+  await run("full", [first], [0], [length]);
+  await run("steps", [first], [0], stepwise);
+  await run("padded", rows, [0, padding], stepwise);
+  return errors;
+}
+
+/** The larger; NaN, once there, stays. */
+const larger = (a: number, b: number): number => (b > a || Number.isNaN(b) ? b : a);
+
+/** Compares logits as they come, and counts. */
+class Tally {
+  same = 0;
+  positions = 0;
+  readonly #expected: Expected;
+  readonly #last: boolean;
+
+  constructor(expected: Expected, logits: "all" | "last") {
+    this.#expected = expected;
+    this.#last = logits === "last";
+  }
+
+  /** Largest error of logits [rows, to - from or 1, vocabulary] of the positions from `from` up to `to`. */
+  compare(logits: Float32Array, padding: readonly number[], from: number, to: number): number {
+    const { rows, columns, logits: wanted, top, largest } = this.#expected;
+    const length = rows[0].length;
+    const given = this.#last ? 1 : to - from;
+    const vocabulary = logits.length / (padding.length * given);
+    let worst = 0;
+    for (const [row, pad] of padding.entries()) {
+      for (let i = 0; i < given; i++) {
+        const position = to - given + i;
+        if (position < pad) continue;
+        const at = (row * given + i) * vocabulary;
+        const values = logits.subarray(at, at + vocabulary);
+        this.positions++;
+        if (likeliest(values) === top[row * length + position]) this.same++;
+        for (const [c, column] of columns.entries()) {
+          const expected = wanted[(row * length + position) * columns.length + c] as number;
+          worst = larger(worst, Math.abs((values[column] as number) - expected) / largest);
+        }
+      }
+    }
+    return worst;
+  }
+}
