@@ -4,6 +4,7 @@ import onnxProto from "onnx-proto";
 import type { DType } from "../../graph/shape.ts";
 import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
+import type { ValueType } from "./gradient/inference.ts";
 import {
   type Attribute,
   type BuiltNode,
@@ -249,6 +250,31 @@ export class OnnxBuilder {
     } finally {
       this.#nodes = outer;
     }
+  }
+
+  /** Names, types and shapes of the inputs. */
+  inputs(): readonly Pick<Port, "name" | "dtype" | "shape">[] {
+    return [...this.#inputs];
+  }
+
+  /** The nodes so far. */
+  built(): readonly BuiltNode[] {
+    return [...this.#nodes];
+  }
+
+  /** Element type and shape of an input or a constant; and the numbers of int64 vectors. */
+  typeOf(value: Value): ValueType | undefined {
+    const port = this.#inputs.find(({ name }) => name === value);
+    if (port !== undefined) return { element: port.dtype === "f32" ? "f32" : "i64", shape: port.shape };
+    const constant = this.#constants.get(value);
+    if (constant === undefined) return undefined;
+    const { dims, type, bytes } = constant;
+    if (type === "f32") return { element: "f32", shape: dims };
+    const numbers = type === "i64" ? bytes() : undefined;
+    if (numbers === undefined || numbers instanceof Promise) return undefined;
+    const { buffer, byteOffset, byteLength } = numbers;
+    const contents = Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
+    return { element: "i64", shape: dims, contents };
   }
 
   /** Nodes that an output depends on, in order, and the values that they read. */

@@ -26,7 +26,7 @@ export type ReadWeight = (name: string) => Eventual<Float32Array>;
 export interface EmitOptions {
   readonly dialect: Dialect;
   readonly weight: ReadWeight;
-  /** Values of inputs and states. */
+  /** Values of inputs and states; and of parameters that are not stored in the file. */
   readonly leaves: ReadonlyMap<Tensor, Value>;
   /** A value and the axis of it that has the size of a symbol. */
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
@@ -155,7 +155,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
   };
   const { weight, storage = {} } = options;
-  return { ...emit, weights: matrixWeights({ readers, builder, emit, weight, storage }) };
+  return { ...emit, weights: matrixWeights({ readers, builder, emit, weight, storage, given: options.leaves }) };
 }
 
 /** The target of a Reshape as a constant: 0 keeps an axis, −1 is what remains; undefined where that is not enough. */

@@ -5,7 +5,8 @@ import { toOnnx as attention } from "../../ops/attention/onnx.ts";
 import { toOnnx as causalConv } from "../../ops/causal-conv/onnx.ts";
 import { toOrt as causalConvOrt } from "../../ops/causal-conv/onnx-ort.ts";
 import { toOnnx as concat } from "../../ops/concat/onnx.ts";
-import { toScan as diagonalScanScan } from "../../ops/diagonal-scan/onnx-scan.ts";
+import { toOnnx as crossEntropy } from "../../ops/cross-entropy/onnx.ts";
+import { toOnnx as diagonalScan } from "../../ops/diagonal-scan/onnx.ts";
 import { toOnnx as expertMatmul } from "../../ops/expert-matmul/onnx.ts";
 import { toOnnx as gather } from "../../ops/gather/onnx.ts";
 import { toOnnx as groupRows } from "../../ops/group-rows/onnx.ts";
@@ -13,21 +14,20 @@ import { toOnnx as gru } from "../../ops/gru/onnx.ts";
 import type { AttributesOf, DifferentiableOpName } from "../../ops/index.ts";
 import { toOnnx as layerNorm } from "../../ops/layer-norm/onnx.ts";
 import { toOnnx as linearAttention } from "../../ops/linear-attention/onnx.ts";
-import { toScan as linearAttentionScan } from "../../ops/linear-attention/onnx-scan.ts";
+import { toOnnx as longConvolution } from "../../ops/long-convolution/onnx.ts";
 import { toOnnx as map } from "../../ops/map/onnx.ts";
 import { toOnnx as matmul } from "../../ops/matmul/onnx.ts";
 import { toOnnx as reduce } from "../../ops/reduce/onnx.ts";
 import { toOnnx as reshape } from "../../ops/reshape/onnx.ts";
 import { toOnnx as rgLru } from "../../ops/rg-lru/onnx.ts";
-import { toScan as rgLruScan } from "../../ops/rg-lru/onnx-scan.ts";
 import { toOnnx as rmsNorm } from "../../ops/rms-norm/onnx.ts";
 import { toOnnx as rope } from "../../ops/rope/onnx.ts";
+import { toOnnx as s4dKernel } from "../../ops/s4d-kernel/onnx.ts";
 import { toOnnx as selectiveScan } from "../../ops/selective-scan/onnx.ts";
-import { toScan as selectiveScanScan } from "../../ops/selective-scan/onnx-scan.ts";
 import { toOnnx as slice } from "../../ops/slice/onnx.ts";
 import { toOnnx as topK } from "../../ops/top-k/onnx.ts";
 import { toOnnx as transpose } from "../../ops/transpose/onnx.ts";
-import { toScan as wkvScan } from "../../ops/wkv/onnx-scan.ts";
+import { toOnnx as wkv } from "../../ops/wkv/onnx.ts";
 import { OnnxError } from "./error.ts";
 import type { Dialect, OnnxForms, OnnxLowering } from "./lowering.ts";
 
@@ -37,28 +37,28 @@ const table: Table = {
   attention,
   causal_conv: { ort: causalConvOrt, portable: causalConv },
   concat,
-  cross_entropy: undefined,
-  diagonal_scan: { scan: diagonalScanScan },
+  cross_entropy: crossEntropy,
+  diagonal_scan: diagonalScan,
   expert_matmul: expertMatmul,
   gather,
   group_rows: groupRows,
   gru,
   layer_norm: layerNorm,
-  linear_attention: { ort: linearAttention, portable: linearAttention, scan: linearAttentionScan },
-  long_convolution: undefined,
+  linear_attention: linearAttention,
+  long_convolution: longConvolution,
   map,
   matmul,
   reduce,
   reshape,
-  rg_lru: { ort: rgLru, portable: rgLru, scan: rgLruScan },
+  rg_lru: rgLru,
   rms_norm: rmsNorm,
   rope,
-  s4d_kernel: undefined,
-  selective_scan: { ort: selectiveScan, portable: selectiveScan, scan: selectiveScanScan },
+  s4d_kernel: s4dKernel,
+  selective_scan: selectiveScan,
   slice,
   top_k: topK,
   transpose,
-  wkv: { scan: wkvScan },
+  wkv,
 };
 
 const forms = table as Readonly<Record<string, OnnxForms<unknown> | undefined>>;

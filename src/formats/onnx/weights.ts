@@ -48,6 +48,8 @@ interface Context {
   readonly emit: Pick<OnnxEmitter, "dialect" | "node" | "integers" | "integer" | "floats" | "sizes" | "once">;
   readonly weight: (name: string) => Eventual<Float32Array>;
   readonly storage: StorageOptions;
+  /** Tensors that the graph is given, rather than stored in the file. */
+  readonly given: ReadonlyMap<Tensor, Value>;
 }
 
 type Reading = "product" | "look-up" | "other";
@@ -72,7 +74,7 @@ function memory<T>(): (key: string, make: () => Eventual<T>) => Eventual<T> {
   };
 }
 
-export function matrixWeights({ readers, builder, emit, weight, storage }: Context): MatrixWeights {
+export function matrixWeights({ readers, builder, emit, weight, storage, given }: Context): MatrixWeights {
   const { dialect, node } = emit;
   /** The last of each: parts of a stack, or codes, scales and zero points, are written one after the other. */
   const [lastRead, lastBlocks] = [memory<Float32Array>(), memory<Blocks>()];
@@ -85,7 +87,8 @@ export function matrixWeights({ readers, builder, emit, weight, storage }: Conte
     );
 
   function matrixOf(tensor: Tensor, expert: number | undefined): Matrix | undefined {
-    if (tensor.node.op.leaf !== "parameter" || tensor.shape.length !== (expert === undefined ? 2 : 3)) return undefined;
+    const isStored = tensor.node.op.leaf === "parameter" && !given.has(tensor);
+    if (!isStored || tensor.shape.length !== (expert === undefined ? 2 : 3)) return undefined;
     const readings = readersOf(tensor).map((reader) => readingOf(reader, tensor));
     if (readings.includes("other")) return undefined;
     const [rows, depth] = [fixedDimAt(tensor.shape, -2), fixedDimAt(tensor.shape, -1)];

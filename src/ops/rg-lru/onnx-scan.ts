@@ -2,7 +2,7 @@
 import { initial, scan } from "../../formats/onnx/forms/scan.ts";
 import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
-import { damping, firstTokens } from "./onnx.ts";
+import { damping, firstTokens } from "./onnx-portable.ts";
 import type { RgLruAttributes } from "./op.ts";
 
 export const toScan: OnnxLowering<RgLruAttributes> = ({ tensors, inputs, outputs }, emit) => {

@@ -1,8 +1,15 @@
 // rms_norm in ONNX: onnxruntime's SimplifiedLayerNormalization, with the residual addition SkipSimplifiedLayerNormalization.
 // Gates are products before or after it.
-import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
+import {
+  type OnnxEmitter,
+  type OnnxForms,
+  type OnnxLowering,
+  present,
+  type Value,
+} from "../../formats/onnx/lowering.ts";
 import { fixedDimAt, type Shape } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
+import { toPortableOnnx, toStandardOnnx } from "./onnx-portable.ts";
 import type { GateActivation, RmsNormAttributes } from "./op.ts";
 
 function activated(gate: Value, activation: GateActivation, emit: OnnxEmitter): Value {
@@ -45,7 +52,7 @@ function normalised(
   return emit.node("Mul", [emit.reshape(y, split, shape), weight]);
 }
 
-export const toOnnx: OnnxLowering<RmsNormAttributes> = ({ tensors, inputs, attributes }, emit) => {
+const toOrt: OnnxLowering<RmsNormAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const { shape } = present(tensors[0], "x");
   const [, , gate, residual] = inputs;
   const weight = weightOf(inputs[1], tensors[1], attributes, fixedDimAt(shape, -1), emit);
@@ -71,4 +78,10 @@ export const toOnnx: OnnxLowering<RmsNormAttributes> = ({ tensors, inputs, attri
   if (act !== undefined && attributes.normBeforeGate) y = emit.node("Mul", [y, act]);
   if (attributes.scale !== 1) y = emit.node("Mul", [y, emit.floats([attributes.scale])]);
   return [y, sum];
+};
+
+export const toOnnx: OnnxForms<RmsNormAttributes> = {
+  ort: toOrt,
+  onnx: toStandardOnnx,
+  portable: toPortableOnnx,
 };

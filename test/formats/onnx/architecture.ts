@@ -1,8 +1,8 @@
-// Runs an architecture file as a whole model in onnxruntime and expects the logits of the references, which compute in float64:
-// retnet, for one, is so ill-conditioned that two f32 runtimes may differ by twice what either is off.
+// Runs an architecture file as a whole model in onnxruntime and expects the logits of the references, which compute in
+// float64.
 
 import type { Dialect } from "../../../src/formats/onnx/lowering.ts";
-import { buildOnnxModel } from "../../../src/formats/onnx/model.ts";
+import { buildOnnxModel, type OnnxModel } from "../../../src/formats/onnx/model.ts";
 import { createModel } from "../../../src/model/model.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { loadSpecFile } from "../../../src/spec/node/files.ts";
@@ -20,11 +20,12 @@ export const closeRuntime = (): Promise<void> => runtime.close();
 
 /**
  * A full pass of two rows; then a prompt and single tokens after it, of which the second row's first tokens are padding. Returns
- * how often each operator stands in the file.
+ * the exported model.
  */
-export async function checkArchitecture(file: string, dialect: Dialect): Promise<ReadonlyMap<string, number>> {
+export async function checkArchitecture(file: string, dialect: Dialect): Promise<OnnxModel> {
   const spec = loadSpecFile(folder + file);
-  const tolerance = 5 * toleranceOf(spec);
+  // In retnet, which is ill-conditioned, our own f32 runtime is 1.4e-4 off.
+  const tolerance = 10 * toleranceOf(spec);
   const draw = generator(5);
   const total = LENGTH + STEPS;
   const rows = [0, 1].map(() => Array.from({ length: total }, () => Math.floor(draw() * spec.vocab_size)));
@@ -59,5 +60,5 @@ export async function checkArchitecture(file: string, dialect: Dialect): Promise
   check(await run.forward(prompt, [0, PADDING]), 0, LENGTH);
   for (let t = LENGTH; t < total; t++) check(await run.forward(rows.map((row) => row.slice(t, t + 1))), t, 1);
   await run.close();
-  return exported.builder.operators();
+  return exported;
 }
