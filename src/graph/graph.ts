@@ -73,8 +73,15 @@ export type Rewrite = (
   current: (tensor: Tensor) => Tensor,
 ) => readonly Tensor[] | undefined;
 
-/** Rebuilds a graph from its leaves up, letting `rewrite` replace nodes. Untouched nodes are kept as they are. */
-export function rewriteGraph(graph: Graph, rewrite: Rewrite): Graph {
+/**
+ * Rebuilds a graph from its leaves up, letting `rewrite` replace nodes. Untouched nodes are kept as they are. `states` says
+ * what becomes of the states, where it is more than what `current` says.
+ */
+export function rewriteGraph(
+  graph: Graph,
+  rewrite: Rewrite,
+  states?: (current: (tensor: Tensor) => Tensor) => readonly StateBinding[],
+): Graph {
   const replaced = new Map<Tensor, Tensor>();
   const current = (tensor: Tensor): Tensor => replaced.get(tensor) ?? tensor;
   for (const node of graph.nodes) {
@@ -92,7 +99,9 @@ export function rewriteGraph(graph: Graph, rewrite: Rewrite): Graph {
   }
   return makeGraph({
     outputs: graph.outputs.map(({ name, tensor }) => ({ name, tensor: current(tensor) })),
-    states: graph.states.map(({ name, input, output }) => ({ name, input: current(input), output: current(output) })),
+    states:
+      states?.(current) ??
+      graph.states.map(({ name, input, output }) => ({ name, input: current(input), output: current(output) })),
   });
 }
 

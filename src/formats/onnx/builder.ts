@@ -3,22 +3,35 @@
 import onnxProto from "onnx-proto";
 import type { DType } from "../../graph/shape.ts";
 import { OnnxError } from "./error.ts";
-import { type Attribute, type Dialect, dialectFacts, type NodeOptions, type Value } from "./lowering.ts";
+import { after, type Eventual } from "./eventual.ts";
+import type { ValueType } from "./gradient/inference.ts";
+import {
+  type Attribute,
+  type BuiltNode,
+  type Dialect,
+  dialectFacts,
+  type NodeOptions,
+  type Subgraph,
+  type Value,
+} from "./lowering.ts";
 
 const { onnx } = onnxProto;
-const { FLOAT, INT64 } = onnx.TensorProto.DataType;
+const { FLOAT, FLOAT16, INT64, UINT8 } = onnx.TensorProto.DataType;
+/** Newer than onnx-proto. */
+const UINT4 = 21;
 const elementTypes: { readonly [D in DType]: number } = { f32: FLOAT, i32: INT64 };
 
-export type Dimension = number | string;
+/** Types of stored tensors, and bits of an element. */
+const storedTypes = {
+  f32: { id: FLOAT, bits: 32 },
+  f16: { id: FLOAT16, bits: 16 },
+  i64: { id: INT64, bits: 64 },
+  u8: { id: UINT8, bits: 8 },
+  u4: { id: UINT4, bits: 4 },
+} as const;
+export type StoredType = keyof typeof storedTypes;
 
-interface BuiltNode {
-  readonly name: string;
-  readonly op: string;
-  readonly contrib: boolean;
-  readonly inputs: readonly Value[];
-  readonly outputs: readonly Value[];
-  readonly attributes: Readonly<Record<string, Attribute>>;
-}
+export type Dimension = number | string;
 
 /** Where a tensor is that is not in the file itself. */
 export interface ExternalPlace {
@@ -29,18 +42,21 @@ export interface ExternalPlace {
   readonly length: number;
 }
 
+/** Bytes that tensors of the file hold; several tensors may share them. */
 export interface StoredTensor {
   readonly name: string;
   /** In bytes. */
   readonly size: number;
   /** Asked for once, when the tensor is written. */
-  readonly bytes: () => Uint8Array | Promise<Uint8Array>;
+  readonly bytes: () => Eventual<Uint8Array>;
 }
 
 interface Constant {
   readonly dims: readonly number[];
-  readonly dataType: number;
-  readonly bytes: () => Uint8Array | Promise<Uint8Array>;
+  readonly type: StoredType;
+  /** Under which its bytes are stored: its own name, or that of the tensor that it shares them with. */
+  readonly content: string;
+  readonly bytes: () => Eventual<Uint8Array>;
 }
 
 interface Port {
@@ -58,6 +74,7 @@ function attributeProto(name: string, value: Attribute) {
     return Number.isInteger(value) ? { name, type: kinds.INT, i: value } : { name, type: kinds.FLOAT, f: value };
   }
   if ("float" in value) return { name, type: kinds.FLOAT, f: value.float };
+  if ("graph" in value) return { name, type: kinds.GRAPH, g: subgraphProto(value.graph) };
   return { name, type: kinds.INTS, ints: [...value] };
 }
 
@@ -66,8 +83,46 @@ function valueInfo({ name, dtype, shape }: Port) {
   return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
 }
 
-function tensorProto(name: string, { dims, dataType, bytes }: Constant, place: ExternalPlace | undefined): object {
-  const head = { name, dims: [...dims], dataType };
+const sizeInBytes = ({ dims, type }: Constant): number =>
+  Math.ceil((storedTypes[type].bits * dims.reduce((n, dim) => n * dim, 1)) / 8);
+
+function nodeProto({ name, op, contrib, inputs, outputs, attributes }: BuiltNode, read: ReadonlySet<Value>): object {
+  return {
+    name,
+    opType: op,
+    domain: contrib ? "com.microsoft" : "",
+    input: [...inputs],
+    // Outputs that nothing reads have no name, so that a kernel need not compute them; operators may insist on their
+    // first and last.
+    output: outputs.map((output, i) => (i === 0 || i === outputs.length - 1 || read.has(output) ? output : "")),
+    attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
+  };
+}
+
+function subgraphProto({ name, inputs, outputs, nodes }: Subgraph): object {
+  const port = ({ name: value, dtype }: Subgraph["inputs"][number]): object => ({
+    name: value,
+    type: { tensorType: { elemType: elementTypes[dtype] } },
+  });
+  const read = new Set([...outputs.map((output) => output.name), ...nodes.flatMap((node) => node.inputs)]);
+  return {
+    name,
+    input: inputs.map(port),
+    output: outputs.map(port),
+    node: nodes.map((node) => nodeProto(node, read)),
+  };
+}
+
+/** The graphs that a node has as attributes. */
+const subgraphsOf = ({ attributes }: BuiltNode): Subgraph[] =>
+  Object.values(attributes).flatMap((value) => (typeof value === "object" && "graph" in value ? [value.graph] : []));
+
+/** Nodes and those in their subgraphs. */
+const withInner = (nodes: readonly BuiltNode[]): BuiltNode[] =>
+  nodes.flatMap((node) => [node, ...subgraphsOf(node).flatMap((graph) => withInner(graph.nodes))]);
+
+function tensorProto(name: string, { dims, type, bytes }: Constant, place: ExternalPlace | undefined): object {
+  const head = { name, dims: [...dims], dataType: storedTypes[type].id };
   if (place === undefined) {
     const rawData = bytes();
     if (rawData instanceof Promise)
@@ -79,11 +134,12 @@ function tensorProto(name: string, { dims, dataType, bytes }: Constant, place: E
 }
 
 /** The bytes of an array's numbers, little-endian as everywhere that JavaScript runs. */
-const bytesOf = (array: Float32Array | BigInt64Array): Uint8Array =>
+const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 export class OnnxBuilder {
-  readonly #nodes: BuiltNode[] = [];
+  /** Of the graph, or of the subgraph that is being made. */
+  #nodes: BuiltNode[] = [];
   readonly #constants = new Map<Value, Constant>();
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
@@ -115,12 +171,20 @@ export class OnnxBuilder {
   }
 
   /** A stored f32 tensor; `data` is asked for when the file is written. */
-  floats(name: Value, dims: readonly number[], data: () => Float32Array | Promise<Float32Array>): Value {
-    const bytes = (): Uint8Array | Promise<Uint8Array> => {
-      const values = data();
-      return values instanceof Promise ? values.then(bytesOf) : bytesOf(values);
-    };
-    if (!this.#constants.has(name)) this.#constants.set(name, { dims, dataType: FLOAT, bytes });
+  floats(name: Value, dims: readonly number[], data: () => Eventual<Float32Array>): Value {
+    return this.stored(name, "f32", dims, data);
+  }
+
+  /** A stored tensor of any type, row-major; elements of 4 bits are two in a byte. Has the bytes of `content` where that is given. */
+  stored(
+    name: Value,
+    type: StoredType,
+    dims: readonly number[],
+    data: () => Eventual<ArrayBufferView>,
+    content = name,
+  ): Value {
+    if (!this.#constants.has(name))
+      this.#constants.set(name, { dims, type, content, bytes: () => after(data(), bytesOf) });
     return name;
   }
 
@@ -137,7 +201,7 @@ export class OnnxBuilder {
   integers(name: Value, dims: readonly number[], values: readonly number[]): Value {
     if (!this.#constants.has(name)) {
       const bytes = bytesOf(BigInt64Array.from(values, BigInt));
-      this.#constants.set(name, { dims, dataType: INT64, bytes: () => bytes });
+      this.#constants.set(name, { dims, type: "i64", content: name, bytes: () => bytes });
     }
     return name;
   }
@@ -160,6 +224,59 @@ export class OnnxBuilder {
     return outputs;
   }
 
+  /** A graph for an attribute of a node: `build` adds its nodes and returns its outputs. All its inputs and outputs are f32. */
+  subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph {
+    const outer = this.#nodes;
+    this.#nodes = [];
+    try {
+      const label = this.unique(this.scope === "" ? name : `${this.scope}/${name}`);
+      const values = inputs.map((input) => `${label}.${input}`);
+      // An output has a name of its own, also where it is an input or leaves twice.
+      const outputs = build(values).map((value, i) => {
+        const output = `${label}.output.${i}`;
+        this.#nodes.push({
+          name: output,
+          op: "Identity",
+          contrib: false,
+          inputs: [value],
+          outputs: [output],
+          attributes: {},
+        });
+        return output;
+      });
+      const typed = (list: readonly Value[]): Subgraph["inputs"] =>
+        list.map((value) => ({ name: value, dtype: "f32" }));
+      return { name: label, inputs: typed(values), outputs: typed(outputs), nodes: this.#nodes };
+    } finally {
+      this.#nodes = outer;
+    }
+  }
+
+  /** Names, types and shapes of the inputs. */
+  inputs(): readonly Pick<Port, "name" | "dtype" | "shape">[] {
+    return [...this.#inputs];
+  }
+
+  /** The nodes so far. */
+  built(): readonly BuiltNode[] {
+    return [...this.#nodes];
+  }
+
+  /** Element type and shape of an input or a constant; and the numbers of int64 vectors. */
+  typeOf(value: Value): ValueType | undefined {
+    const port = this.#inputs.find(({ name }) => name === value);
+    if (port !== undefined) return { element: port.dtype === "f32" ? "f32" : "i64", shape: port.shape };
+    const constant = this.#constants.get(value);
+    if (constant === undefined) return undefined;
+    const { dims, type, bytes } = constant;
+    if (type === "f32") return { element: "f32", shape: dims };
+    const numbers = type === "i64" ? bytes() : undefined;
+    if (numbers === undefined || numbers instanceof Promise) return undefined;
+    const { buffer, byteOffset, byteLength } = numbers;
+    const contents = Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
+    return { element: "i64", shape: dims, contents };
+  }
+
   /** Nodes that an output depends on, in order, and the values that they read. */
   #needed(): { readonly nodes: readonly BuiltNode[]; readonly read: ReadonlySet<Value> } {
     const read = new Set<Value>(this.#outputs.map(({ name }) => name));
@@ -167,7 +284,7 @@ export class OnnxBuilder {
     for (const node of [...this.#nodes].reverse()) {
       if (!node.outputs.some((output) => read.has(output))) continue;
       kept.push(node);
-      for (const input of node.inputs) if (input !== "") read.add(input);
+      for (const { inputs } of withInner([node])) for (const input of inputs) if (input !== "") read.add(input);
     }
     return { nodes: kept.reverse(), read };
   }
@@ -175,18 +292,22 @@ export class OnnxBuilder {
   /** The operators of the file and how often each stands in it. */
   operators(): Map<string, number> {
     const counts = new Map<string, number>();
-    for (const { op } of this.#needed().nodes) counts.set(op, (counts.get(op) ?? 0) + 1);
+    for (const { op } of withInner(this.#needed().nodes)) counts.set(op, (counts.get(op) ?? 0) + 1);
     return counts;
   }
 
-  /** The stored tensors of the file that are as large as `least` bytes or larger, in the order in which they are needed. */
-  stored(least: number): StoredTensor[] {
+  /** What the file's tensors hold that is as large as `least` bytes or larger, in the order in which it is needed. */
+  contents(least: number): StoredTensor[] {
     const { read } = this.#needed();
-    return [...this.#constants].flatMap(([name, { dims, dataType, bytes }]) => {
-      // Only weights are large; what is int64 are shapes and indices of nodes.
-      const size = dataType === FLOAT ? 4 * dims.reduce((n, dim) => n * dim, 1) : 0;
-      return read.has(name) && size >= least ? [{ name, size, bytes }] : [];
-    });
+    const found = new Map<string, StoredTensor>();
+    for (const [name, constant] of this.#constants) {
+      const size = sizeInBytes(constant);
+      const { type, content, bytes } = constant;
+      // Shapes and indices of nodes are int64 and small.
+      if (read.has(name) && type !== "i64" && size >= least && !found.has(content))
+        found.set(content, { name: content, size, bytes });
+    }
+    return [...found.values()];
   }
 
   /** The file; tensors that `places` holds are left out of it, and it says where they are. */
@@ -197,8 +318,8 @@ export class OnnxBuilder {
     const { nodes, read } = this.#needed();
     const initializer = [...this.#constants]
       .filter(([name]) => read.has(name))
-      .map(([name, constant]) => tensorProto(name, constant, places.get(name)));
-    const contrib = nodes.some((node) => node.contrib);
+      .map(([name, constant]) => tensorProto(name, constant, places.get(constant.content)));
+    const contrib = withInner(nodes).some((node) => node.contrib);
     const { opset, irVersion } = dialectFacts[this.dialect];
     const model = onnx.ModelProto.fromObject({
       irVersion,
@@ -210,16 +331,7 @@ export class OnnxBuilder {
         input: this.#inputs.filter(({ name, optional }) => !optional || read.has(name)).map(valueInfo),
         output: this.#outputs.map(valueInfo),
         initializer,
-        node: nodes.map(({ name, op, contrib, inputs, outputs, attributes }) => ({
-          name,
-          opType: op,
-          domain: contrib ? "com.microsoft" : "",
-          input: [...inputs],
-          // Outputs that nothing reads have no name, so that a kernel need not compute them; operators may insist on their
-          // first and last.
-          output: outputs.map((output, i) => (i === 0 || i === outputs.length - 1 || read.has(output) ? output : "")),
-          attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
-        })),
+        node: nodes.map((node) => nodeProto(node, read)),
       },
     });
     return onnx.ModelProto.encode(model).finish();

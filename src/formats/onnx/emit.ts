@@ -2,24 +2,38 @@
 // each tensor has become.
 import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
-import { type Dim, fixedDimAt, type Shape } from "../../graph/shape.ts";
+import type { Dim, Shape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
 import type { OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
-import type { Dialect, NodeOptions, OnnxEmitter, Sequence, Value } from "./lowering.ts";
+import { after, type Eventual } from "./eventual.ts";
+import {
+  type Dialect,
+  type NodeOptions,
+  type OnnxEmitter,
+  present,
+  type Sequence,
+  type Value,
+  type Windows,
+} from "./lowering.ts";
+import type { StorageOptions } from "./storage.ts";
 import { loweringOf } from "./table.ts";
+import { matrixWeights } from "./weights.ts";
 
 /** The values of a parameter, row-major f32; at once, or when they have been read from a file. */
-export type ReadWeight = (name: string) => Float32Array | Promise<Float32Array>;
+export type ReadWeight = (name: string) => Eventual<Float32Array>;
 
 export interface EmitOptions {
   readonly dialect: Dialect;
   readonly weight: ReadWeight;
-  /** Values of inputs and states. */
+  /** Values of inputs and states; and of parameters that are not stored in the file. */
   readonly leaves: ReadonlyMap<Tensor, Value>;
   /** A value and the axis of it that has the size of a symbol. */
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
+  readonly windows?: Windows | undefined;
+  /** How matrices are stored; default f32. */
+  readonly storage?: StorageOptions | undefined;
 }
 
 /** Emits every node of `graph`; returns the value of a tensor of it. @throws OnnxError for an op without a form in the dialect. */
@@ -71,15 +85,16 @@ function constantValue(node: Node, emitter: OnnxEmitter): Value {
 
 function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions): OnnxEmitter {
   const { readers } = usesOf(graph);
-  const made = new Map<string, Value>();
-  const once = (key: string, make: () => Value): Value => {
-    let value = made.get(key);
-    if (value === undefined) {
-      value = make();
-      made.set(key, value);
+  let made = new Map<string, readonly Value[]>();
+  const onceAll: OnnxEmitter["onceAll"] = (key, make) => {
+    let values = made.get(key);
+    if (values === undefined) {
+      values = make();
+      made.set(key, values);
     }
-    return value;
+    return values;
   };
+  const once = (key: string, make: () => Value): Value => present(onceAll(key, () => [make()])[0], key);
   const nodes = (op: string, inputs: readonly (Value | undefined)[], count: number, rest?: NodeOptions): Value[] =>
     builder.nodes(op, inputs, count, rest);
   const node: OnnxEmitter["node"] = (op, inputs, rest) => {
@@ -109,7 +124,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     if (shape.every((dim) => typeof dim === "number")) return integers(shape);
     return once(`sizes ${shape.join(" ")}`, () => node("Concat", shape.map(size), { attributes: { axis: 0 } }));
   };
-  return {
+  const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
     sequence: options.sequence,
     node,
@@ -119,62 +134,32 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     integer,
     sizes,
     once,
+    onceAll,
+    readersOf: (tensor) => readers.get(tensor) ?? [],
+    windows: options.windows ?? { past: new Map(), present: new Map() },
+    derived(tensor, suffix, dims, make) {
+      if (tensor?.node.op.leaf !== "parameter") return undefined;
+      const name = leafName(tensor.node);
+      return builder.floats(`${name}.${suffix}`, dims, () => after(options.weight(name), make));
+    },
+    subgraph(name, inputs, build) {
+      // What is made inside can't be read outside.
+      const outer = made;
+      made = new Map(outer);
+      try {
+        return builder.subgraph(name, inputs, build);
+      } finally {
+        made = outer;
+      }
+    },
     reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
-    expertParameter(tensor, expert) {
-      const onlyProducts = (readers.get(tensor) ?? []).every(
-        ({ op, inputs, attributes }) =>
-          op.name === "expert_matmul" &&
-          inputs[1] === tensor &&
-          !(attributes as { readonly transposed: boolean }).transposed,
-      );
-      if (tensor.node.op.leaf !== "parameter" || !onlyProducts) return undefined;
-      const name = leafName(tensor.node);
-      const [rows, columns] = [fixedDimAt(tensor.shape, 1), fixedDimAt(tensor.shape, 2)];
-      const size = rows * columns;
-      return builder.floats(`${name}.${expert}.transposed`, [columns, rows], () =>
-        whenRead(options.weight(name), (values) =>
-          transpose(values.subarray(expert * size, (expert + 1) * size), rows, columns),
-        ),
-      );
-    },
-    transposedParameter(tensor) {
-      const isOurs = tensor.node.op.leaf === "parameter" && tensor.shape.length === 2;
-      const onlyProducts = (readers.get(tensor) ?? []).every(
-        ({ op, inputs, attributes }) =>
-          op.name === "matmul" && inputs[1] === tensor && (attributes as { readonly transposeB: boolean }).transposeB,
-      );
-      if (!isOurs || !onlyProducts) return undefined;
-      const name = leafName(tensor.node);
-      const [rows, columns] = [fixedDimAt(tensor.shape, 0), fixedDimAt(tensor.shape, 1)];
-      return builder.floats(`${name}.transposed`, [columns, rows], () =>
-        whenRead(options.weight(name), (values) => transpose(values, rows, columns)),
-      );
-    },
   };
-}
-
-function whenRead(
-  values: Float32Array | Promise<Float32Array>,
-  change: (values: Float32Array) => Float32Array,
-): Float32Array | Promise<Float32Array> {
-  return values instanceof Promise ? values.then(change) : change(values);
+  const { weight, storage = {} } = options;
+  return { ...emit, weights: matrixWeights({ readers, builder, emit, weight, storage, given: options.leaves }) };
 }
 
 /** The target of a Reshape as a constant: 0 keeps an axis, −1 is what remains; undefined where that is not enough. */
 function staticShape(from: Shape, to: Shape, integers: (list: readonly number[]) => Value): Value | undefined {
   const target = to.map((dim, axis) => (typeof dim === "number" ? dim : from[axis] === dim ? 0 : -1));
   return target.filter((size) => size === -1).length > 1 ? undefined : integers(target);
-}
-
-/** Rows and columns exchanged a square at a time, so that the lines of both that are in the cache are used up. */
-function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
-  const side = 32;
-  for (let top = 0; top < rows; top += side)
-    for (let left = 0; left < columns; left += side) {
-      const [bottom, right] = [Math.min(rows, top + side), Math.min(columns, left + side)];
-      for (let column = left; column < right; column++)
-        for (let row = top; row < bottom; row++) result[column * rows + row] = values[row * columns + column] as number;
-    }
-  return result;
 }

@@ -5,6 +5,7 @@ import type { Graph, Tensor } from "../../graph/types.ts";
 import { OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
 import type { Dialect, Value } from "./lowering.ts";
+import type { StorageOptions } from "./storage.ts";
 
 const noWeights: ReadWeight = (name) => {
   throw new GraphError(`no values for the parameter ${name}`);
@@ -13,7 +14,11 @@ const noWeights: ReadWeight = (name) => {
 /** Inputs `name`, states in as `name` and out as `present.name`, outputs `name`; symbols stay symbols. */
 export function graphToOnnx(
   graph: Graph,
-  { dialect, weight = noWeights }: { readonly dialect: Dialect; readonly weight?: ReadWeight },
+  {
+    dialect,
+    weight = noWeights,
+    storage,
+  }: { readonly dialect: Dialect; readonly weight?: ReadWeight; readonly storage?: StorageOptions },
 ): OnnxBuilder {
   const builder = new OnnxBuilder(dialect);
   const leaves = new Map<Tensor, Value>();
@@ -24,7 +29,7 @@ export function graphToOnnx(
     leaves.set(tensor, value);
     for (const [axis, dim] of tensor.shape.entries()) if (typeof dim === "string") symbols.set(dim, { value, axis });
   }
-  const emitted = emitGraph(graph, builder, { dialect, weight, leaves, symbols });
+  const emitted = emitGraph(graph, builder, { dialect, weight, leaves, symbols, storage });
   const next = graph.states.map(({ name, output }) => ({ name: `present.${name}`, tensor: output }));
   for (const { name, tensor } of [...graph.outputs, ...next])
     builder.output(name, emitted(tensor), tensor.dtype, tensor.shape);

@@ -1,7 +1,8 @@
 // What an op's onnx.ts is given and what it hands back. A facet turns one node of our graph into ONNX nodes; it knows
 // neither the file nor the model that it is part of.
-import type { Shape } from "../../graph/shape.ts";
-import type { Tensor } from "../../graph/types.ts";
+import type { DType, Shape } from "../../graph/shape.ts";
+import type { Node, Tensor } from "../../graph/types.ts";
+import type { MatrixWeights } from "./weights.ts";
 
 /** Which operators a file is made of. */
 export interface DialectFacts {
@@ -33,8 +34,27 @@ export const dialects = Object.keys(facts) as Dialect[];
 /** A value of the ONNX graph, by name. i32 tensors of ours are int64 there: that is what ONNX indexes with. */
 export type Value = string;
 
+/** A graph that is an attribute of a node, such as what Scan does for a token. It may read values of the graph around it. */
+export interface Subgraph {
+  readonly name: string;
+  /** Element types only: sizes follow from what the node is given. */
+  readonly inputs: readonly { readonly name: Value; readonly dtype: DType }[];
+  readonly outputs: readonly { readonly name: Value; readonly dtype: DType }[];
+  readonly nodes: readonly BuiltNode[];
+}
+
+export interface BuiltNode {
+  readonly name: string;
+  readonly op: string;
+  readonly contrib: boolean;
+  /** Empty where an input is absent. */
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
 /** Whole numbers are INT attributes; fractions and `{ float }` are FLOAT. */
-export type Attribute = number | string | readonly number[] | { readonly float: number };
+export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 
 export interface NodeOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -50,6 +70,17 @@ export interface Sequence {
   readonly keyMask: Value;
   /** f32 [B, T]: 0 for the tokens of this call that are padding. */
   readonly tokenMask: Value;
+}
+
+/**
+ * Windows of convolutions as a model's ports carry them: [B, C, taps], the oldest of which no token of the next call needs. What
+ * reads and writes these needs neither to cut a column off nor to exchange axes.
+ */
+export interface Windows {
+  /** By the state that it stands for. */
+  readonly past: ReadonlyMap<Tensor, Value>;
+  /** By the next value of the state; what is set here goes out as it is. */
+  readonly present: Map<Tensor, Value>;
 }
 
 export interface OnnxEmitter {
@@ -70,12 +101,25 @@ export interface OnnxEmitter {
   sizes(shape: Shape): Value;
   /** x under another shape; both have the same elements. */
   reshape(x: Value, from: Shape, to: Shape): Value;
-  /** A matrix parameter with its axes exchanged: stored that way where nothing else reads it; else undefined. */
-  transposedParameter(tensor: Tensor): Value | undefined;
-  /** The matrix of one expert of a stack [experts, out, in], as [in, out]; undefined unless only such products read the stack. */
-  expertParameter(tensor: Tensor, expert: number): Value | undefined;
+  /** A value of shape `dims` made from those of a parameter, and stored; undefined where `tensor` is no parameter. */
+  derived(
+    tensor: Tensor | undefined,
+    suffix: string,
+    dims: readonly number[],
+    make: (values: Float32Array) => Float32Array,
+  ): Value | undefined;
+  /** The nodes that read a tensor. */
+  readersOf(tensor: Tensor): readonly Node[];
+  /** The window of a convolution, [B, C, taps] as it comes in and goes out, where that is given whole; see {@link Windows}. */
+  readonly windows: Windows;
+  /** Products with and look-ups in matrix parameters, as the file stores them. */
+  readonly weights: MatrixWeights;
+  /** A graph for an attribute, with f32 inputs called after `inputs`; `build` emits its nodes and returns its outputs, f32. */
+  subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph;
   /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
   once(key: string, make: () => Value): Value;
+  /** The same for several values. */
+  onceAll(key: string, make: () => readonly Value[]): readonly Value[];
 }
 
 export interface LoweringContext<A> {

@@ -3,13 +3,14 @@
 import { buildForward } from "../../blocks/model.ts";
 import type { Dim } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
-import { optimise } from "../../ops/passes/optimise.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
 import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
 import { OnnxError } from "./error.ts";
 import { type Dialect, present, type Value } from "./lowering.ts";
+import { prepareGraph } from "./prepare.ts";
 import { dimensions, readPort, type StateNames, type StatePort, statePorts, writePort } from "./states.ts";
+import type { StorageOptions } from "./storage.ts";
 
 const FLOAT = 1;
 
@@ -17,6 +18,7 @@ export interface OnnxModelOptions {
   readonly dialect?: Dialect;
   /** Logits of all positions (default) or of the last only. */
   readonly logits?: "all" | "last";
+  readonly storage?: StorageOptions;
   /** How states are called; by default each has the number of its layer. */
   readonly names?: StateNames;
   /** What else the file says about itself. */
@@ -39,14 +41,15 @@ export interface OnnxModel {
  */
 export function buildOnnxModel(
   spec: ArchitectureSpec,
-  weight: ReadWeight,
-  { dialect = "ort", logits = "all", names, metadata = {} }: OnnxModelOptions = {},
+  read: ReadWeight,
+  { dialect = "ort", logits = "all", storage, names, metadata = {} }: OnnxModelOptions = {},
 ): OnnxModel {
   if (spec.embedding.prefix_tokens > 0)
     throw new OnnxError(
       `${spec.name} reads ${spec.embedding.prefix_tokens} learned tokens before the first one, which can't be written in ONNX yet`,
     );
-  const graph = optimise(buildForward(spec, { stateful: true, lastOnly: logits === "last" }));
+  const forward = buildForward(spec, { stateful: true, lastOnly: logits === "last" });
+  const { graph, weight } = prepareGraph(forward, read, names?.apart);
   const builder = new OnnxBuilder(dialect);
   const one = (op: string, inputs: readonly Value[], options?: Parameters<OnnxBuilder["nodes"]>[3]): Value =>
     present(builder.nodes(op, inputs, 1, options)[0], op);
@@ -74,16 +77,19 @@ export function buildOnnxModel(
   }
   builder.scope = "states";
   const states = statePorts(graph.states, names);
-  for (const port of states) readPort(port, builder, leaves);
+  const windows = { past: new Map<Tensor, Value>(), present: new Map<Tensor, Value>() };
+  for (const port of states) readPort(port, builder, leaves, windows.past);
   const emitted = emitGraph(graph, builder, {
     dialect,
     weight,
     leaves,
+    storage,
     symbols: new Map<Dim, { readonly value: Value; readonly axis: number }>([
       ["B", { value: tokens, axis: 0 }],
       ["T", { value: tokens, axis: 1 }],
     ]),
     sequence: { positions, keyMask, tokenMask },
+    windows,
   });
   for (const { name, tensor } of graph.outputs)
     builder.output(name, emitted(tensor), "f32", [
@@ -92,7 +98,7 @@ export function buildOnnxModel(
       spec.vocab_size,
     ]);
   builder.scope = "states";
-  for (const port of states) writePort(port, builder, emitted);
+  for (const port of states) writePort(port, builder, emitted, windows.present);
   const facts = { "hybraid.dialect": dialect, "hybraid.spec": JSON.stringify(spec), ...metadata };
   return { builder, states, encode: (places) => builder.encode(facts, places) };
 }

@@ -122,9 +122,15 @@ const int64 = (values: readonly number[], builder: OnnxBuilder): Value =>
 const target = (shape: Shape): number[] => shape.map((dim) => (typeof dim === "number" ? dim : -1));
 
 /** Adds the input of a port; sets the value of each state that it carries. */
-export function readPort(port: StatePort, builder: OnnxBuilder, leaves: Map<Tensor, Value>): void {
+export function readPort(
+  port: StatePort,
+  builder: OnnxBuilder,
+  leaves: Map<Tensor, Value>,
+  windows: Map<Tensor, Value>,
+): void {
   const value = builder.input(port.past, "f32", port.shape);
   const first = present(port.bindings[0], "state").input;
+  if (port.kind === "window" && port.bindings.length === 1) windows.set(first, value);
   if (port.kind === "cache") {
     leaves.set(first, value);
     return;
@@ -146,9 +152,19 @@ export function readPort(port: StatePort, builder: OnnxBuilder, leaves: Map<Tens
     leaves.set(input, exchange(present(parts[i], "window"), builder));
 }
 
-/** Adds the output of a port from the next values of its states. */
-export function writePort(port: StatePort, builder: OnnxBuilder, emitted: (tensor: Tensor) => Value): void {
+/** Adds the output of a port from the next values of its states, or from a window that is given whole. */
+export function writePort(
+  port: StatePort,
+  builder: OnnxBuilder,
+  emitted: (tensor: Tensor) => Value,
+  windows: ReadonlyMap<Tensor, Value>,
+): void {
   const shape = port.shape.map((dim) => (dim === dimensions.past ? dimensions.total : dim));
+  const whole = port.bindings.length === 1 ? windows.get(present(port.bindings[0], "state").output) : undefined;
+  if (whole !== undefined) {
+    builder.output(port.present, whole, "f32", shape);
+    return;
+  }
   const values = port.bindings.map(({ output }) => emitted(output));
   const [first] = values;
   if (port.kind === "cache") builder.output(port.present, present(first, "cache"), "f32", shape);

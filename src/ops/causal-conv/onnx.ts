@@ -1,7 +1,14 @@
 // causal_conv in ONNX: a depthwise Conv over the window and the tokens joined, at every length; the end of what is joined is
 // the next window. Tokens that are padding enter as zeros, which is what the window holds before the first token.
-import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
+import {
+  type OnnxEmitter,
+  type OnnxForms,
+  type OnnxLowering,
+  present,
+  type Value,
+} from "../../formats/onnx/lowering.ts";
 import { fixedDimAt } from "../../graph/shape.ts";
+import { toStandardOnnx } from "./onnx-standard.ts";
 import type { CausalConvAttributes } from "./op.ts";
 
 const END = Number.MAX_SAFE_INTEGER;
@@ -10,7 +17,7 @@ const END = Number.MAX_SAFE_INTEGER;
 const exchanged = (x: Value, emit: OnnxEmitter): Value =>
   emit.node("Transpose", [x], { attributes: { perm: [0, 2, 1] } });
 
-export const toOnnx: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, attributes }, emit) => {
+const byConv: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const x = present(tensors[0], "x");
   const weight = present(tensors[1], "w");
   const [channels, taps] = [fixedDimAt(weight.shape, 0), fixedDimAt(weight.shape, 1)];
@@ -34,4 +41,11 @@ export const toOnnx: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, at
   const start = emit.integers([taps === 1 ? END : -window]);
   const next = emit.node("Slice", [joined, start, emit.integers([END]), emit.integers([2])]);
   return [exchanged(y, emit), exchanged(next, emit)];
+};
+
+export const toOnnx: OnnxForms<CausalConvAttributes> = {
+  ort: byConv,
+  // The standard operator has no window to keep for a single tap.
+  onnx: (context, emit) => (context.tensors[1]?.shape[1] === 1 ? byConv : toStandardOnnx)(context, emit),
+  portable: byConv,
 };

@@ -17,11 +17,21 @@ export const toOnnx: OnnxLowering<ExpertMatmulAttributes> = ({ tensors, inputs, 
   const rows = emit.node("Reshape", [present(inputs[0], "x"), emit.integers([-1, fixedDimAt(x.shape, -1)])]);
   // A row of x is that of a token, which each of its choices reads, or that of a choice.
   const choices = x.shape.length < indices.shape.length + 1 ? fixedDimAt(indices.shape, -1) : 1;
-  const matrixOf = (expert: number): Value => {
-    const stored = attributes.transposed ? undefined : emit.expertParameter(weight, expert);
+  let split: readonly Value[] | undefined;
+  /** Every expert's matrix, where they are not stored one by one. */
+  const parts = (): readonly Value[] => {
+    const ones = new Array<number>(experts).fill(1);
+    split ??= emit.nodes("Split", [inputs[1], emit.integers(ones)], experts, { attributes: { axis: 0 } });
+    return split;
+  };
+  const times = (taken: Value, expert: number): Value => {
+    const stored = attributes.transposed
+      ? undefined
+      : emit.weights.product(taken, ["T", fixedDimAt(x.shape, -1)], weight, expert);
     if (stored !== undefined) return stored;
-    const matrix = emit.node("Gather", [inputs[1], emit.integer(expert)], { attributes: { axis: 0 } });
-    return attributes.transposed ? matrix : emit.node("Transpose", [matrix], { attributes: { perm: [1, 0] } });
+    const matrix = emit.node("Squeeze", [parts()[expert], emit.integers([0])]);
+    const right = attributes.transposed ? matrix : emit.node("Transpose", [matrix], { attributes: { perm: [1, 0] } });
+    return emit.node("MatMul", [taken, right]);
   };
   const products = Array.from({ length: experts }, (_, expert) => {
     const list = rowsOf(chosen, expert, emit);
@@ -30,7 +40,7 @@ export const toOnnx: OnnxLowering<ExpertMatmulAttributes> = ({ tensors, inputs, 
         ? list
         : emit.once(`tokens ${chosen} ${expert}`, () => emit.node("Div", [list, emit.integer(choices)]));
     const taken = emit.node("Gather", [rows, from], { attributes: { axis: 0 } });
-    return emit.node("MatMul", [taken, matrixOf(expert)]);
+    return times(taken, expert);
   });
   const results = emit.node("Concat", products, { attributes: { axis: 0 } });
   const order = emit.node("Reshape", [present(inputs[3], "order"), emit.integers([-1, 1])]);

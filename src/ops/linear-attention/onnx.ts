@@ -1,12 +1,15 @@
 // linear_attention in ONNX: onnxruntime's LinearAttention, whose heads are side by side in the last axis. A token that is
 // padding neither decays a state nor writes to it.
-import { type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
+import { type OnnxForms, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { masked, recurrence } from "../../formats/onnx/recurrence.ts";
 import type { Shape } from "../../graph/shape.ts";
+import { toPortableOnnx } from "./onnx-portable.ts";
+import { toScan } from "./onnx-scan.ts";
+import { toStandardOnnx } from "./onnx-standard.ts";
 import type { LinearAttentionAttributes } from "./op.ts";
 import { linearAttentionShape } from "./shapes.ts";
 
-export const toOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensors, inputs, attributes }, emit) => {
+const toOrt: OnnxLowering<LinearAttentionAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const shape = linearAttentionShape("linear_attention", tensors[0], tensors[1], tensors[2]);
   const { batch, time, queryHeads, stateHeads, outputHeads, valueDim } = shape;
   const flat = (x: Value, from: Shape): Value =>
@@ -40,4 +43,11 @@ export const toOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensors, input
     [batch, time, outputHeads, valueDim],
   );
   return [y, state];
+};
+
+export const toOnnx: OnnxForms<LinearAttentionAttributes> = {
+  ort: toOrt,
+  onnx: toStandardOnnx,
+  portable: toPortableOnnx,
+  scan: toScan,
 };

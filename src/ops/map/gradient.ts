@@ -8,8 +8,10 @@ export const gradient: GradientRule<MapAttributes> = ({ inputs, attributes, grad
   const operands = inputs.map((tensor) => required(tensor, "map input"));
   const dy = required(gradients[0], "gradient of map");
   return operands.map((operand, i) => {
-    if (!needs[i]) return undefined;
-    const partial = ex.mul(ex.input(operands.length), ex.derivative(attributes.expression, i));
+    const derivative = ex.derivative(attributes.expression, i);
+    // An operand that only a condition reads has no gradient.
+    if (!needs[i] || (derivative.kind === "constant" && derivative.value === 0)) return undefined;
+    const partial = ex.mul(ex.input(operands.length), derivative);
     return sumTo(map([...operands, dy], partial), operand.shape);
   });
 };

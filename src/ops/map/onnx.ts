@@ -1,6 +1,9 @@
 // map in ONNX: a node for each distinct call of the expression; constants are scalars that broadcast.
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { type ElementFunction, type Expression, formatExpression } from "../../graph/expression.ts";
+import type { Shape } from "../../graph/shape.ts";
+import type { Tensor } from "../../graph/types.ts";
+import { reshapeOp } from "../reshape/op.ts";
 import type { MapAttributes } from "./op.ts";
 
 type Emit = (args: readonly Value[], emit: OnnxEmitter) => Value;
@@ -38,10 +41,44 @@ const functions: { readonly [F in ElementFunction]: Emit } = {
   cos: operator("Cos"),
 };
 
-export const toOnnx: OnnxLowering<MapAttributes> = ({ inputs, attributes }, emit) => {
+/** Most numbers that a stored value is spread out to. */
+const MOST_NUMBERS = 2 ** 16;
+
+/**
+ * A stored value that broadcasts within the last axes, such as one number per head, spread out over them: runtimes multiply rows of
+ * many numbers faster than many rows of few.
+ */
+function spread(tensor: Tensor | undefined, target: Shape, emit: OnnxEmitter): Value | undefined {
+  const parameter = tensor?.node.op.name === reshapeOp.name ? tensor.node.inputs[0] : tensor;
+  if (tensor === undefined || tensor.shape.at(-1) !== 1 || target.at(-1) === 1) return undefined;
+  const from = tensor.shape as readonly number[];
+  const to = target.slice(target.length - from.length);
+  if (to.some((dim) => typeof dim !== "number")) return undefined;
+  const sizes = to as readonly number[];
+  const total = sizes.reduce((n, size) => n * size, 1);
+  if (total > MOST_NUMBERS) return undefined;
+  return emit.derived(parameter, `spread.${sizes.join("x")}`, sizes, (values) =>
+    Float32Array.from({ length: total }, (_, i) => {
+      let [rest, index, stride] = [i, 0, 1];
+      for (let axis = sizes.length - 1; axis >= 0; axis--) {
+        const size = sizes[axis] ?? 1;
+        if (from[axis] !== 1) {
+          index += (rest % size) * stride;
+          stride *= size;
+        }
+        rest = Math.floor(rest / size);
+      }
+      return values[index] ?? 0;
+    }),
+  );
+}
+
+export const toOnnx: OnnxLowering<MapAttributes> = ({ tensors, inputs, outputs, attributes }, emit) => {
+  const target = outputs[0]?.shape ?? [];
+  const values = inputs.map((input, i) => spread(tensors[i], target, emit) ?? input);
   const made = new Map<string, Value>();
   const visit = (expression: Expression): Value => {
-    if (expression.kind === "input") return present(inputs[expression.index], `input ${expression.index} of map`);
+    if (expression.kind === "input") return present(values[expression.index], `input ${expression.index} of map`);
     if (expression.kind === "constant") return emit.floats([expression.value]);
     const key = formatExpression(expression);
     let value = made.get(key);

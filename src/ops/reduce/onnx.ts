@@ -1,16 +1,15 @@
-// reduce in ONNX. Of the reductions of opset 17 only ReduceSum takes its axes as an input.
+// reduce in ONNX.
+import { type Reduction, reduceOver } from "../../formats/onnx/forms/reduce.ts";
 import type { OnnxLowering } from "../../formats/onnx/lowering.ts";
 import type { ReduceAttributes } from "./op.ts";
 
-const operators: { readonly [F in ReduceAttributes["fn"]]: string } = {
+const operators: { readonly [F in ReduceAttributes["fn"]]: Reduction } = {
   sum: "ReduceSum",
   mean: "ReduceMean",
   max: "ReduceMax",
   sum_squares: "ReduceSumSquare",
 };
 
-export const toOnnx: OnnxLowering<ReduceAttributes> = ({ inputs, attributes: { fn, axes, keepDims } }, emit) => {
-  const keepdims = keepDims ? 1 : 0;
-  if (fn === "sum") return [emit.node("ReduceSum", [inputs[0], emit.integers(axes)], { attributes: { keepdims } })];
-  return [emit.node(operators[fn], inputs, { attributes: { keepdims, axes } })];
-};
+export const toOnnx: OnnxLowering<ReduceAttributes> = ({ inputs, attributes: { fn, axes, keepDims } }, emit) => [
+  reduceOver(operators[fn], inputs[0], axes, keepDims, emit),
+];

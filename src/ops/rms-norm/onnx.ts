@@ -1,7 +1,15 @@
 // rms_norm in ONNX: onnxruntime's SimplifiedLayerNormalization, with the residual addition SkipSimplifiedLayerNormalization.
 // Gates are products before or after it.
-import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
+import {
+  type OnnxEmitter,
+  type OnnxForms,
+  type OnnxLowering,
+  present,
+  type Value,
+} from "../../formats/onnx/lowering.ts";
 import { fixedDimAt, type Shape } from "../../graph/shape.ts";
+import type { Tensor } from "../../graph/types.ts";
+import { toPortableOnnx, toStandardOnnx } from "./onnx-portable.ts";
 import type { GateActivation, RmsNormAttributes } from "./op.ts";
 
 function activated(gate: Value, activation: GateActivation, emit: OnnxEmitter): Value {
@@ -14,9 +22,17 @@ const ones = (size: number, emit: OnnxEmitter): Value =>
   emit.once(`ones ${size}`, () => emit.floats(new Float32Array(size).fill(1), [size]));
 
 /** The vector that multiplies the normalised values: weight, 1 + weight, or ones. */
-function weightOf(weight: Value | undefined, { mode }: RmsNormAttributes, size: number, emit: OnnxEmitter): Value {
+function weightOf(
+  weight: Value | undefined,
+  tensor: Tensor | undefined,
+  { mode }: RmsNormAttributes,
+  size: number,
+  emit: OnnxEmitter,
+): Value {
   if (weight === undefined) return ones(size, emit);
-  return mode === "one_plus_weight" ? emit.node("Add", [weight, emit.floats([1])]) : weight;
+  if (mode !== "one_plus_weight") return weight;
+  const stored = emit.derived(tensor, "one-plus", [size], (values) => values.map((value) => 1 + value));
+  return stored ?? emit.node("Add", [weight, emit.floats([1])]);
 }
 
 /** Groups of channels are an axis of their own while they are normalised. */
@@ -36,10 +52,10 @@ function normalised(
   return emit.node("Mul", [emit.reshape(y, split, shape), weight]);
 }
 
-export const toOnnx: OnnxLowering<RmsNormAttributes> = ({ tensors, inputs, attributes }, emit) => {
+const toOrt: OnnxLowering<RmsNormAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const { shape } = present(tensors[0], "x");
   const [, , gate, residual] = inputs;
-  const weight = weightOf(inputs[1], attributes, fixedDimAt(shape, -1), emit);
+  const weight = weightOf(inputs[1], tensors[1], attributes, fixedDimAt(shape, -1), emit);
   let x = present(inputs[0], "x");
   let sum: Value | undefined;
   let y: Value | undefined;
@@ -62,4 +78,10 @@ export const toOnnx: OnnxLowering<RmsNormAttributes> = ({ tensors, inputs, attri
   if (act !== undefined && attributes.normBeforeGate) y = emit.node("Mul", [y, act]);
   if (attributes.scale !== 1) y = emit.node("Mul", [y, emit.floats([attributes.scale])]);
   return [y, sum];
+};
+
+export const toOnnx: OnnxForms<RmsNormAttributes> = {
+  ort: toOrt,
+  onnx: toStandardOnnx,
+  portable: toPortableOnnx,
 };

@@ -1,11 +1,13 @@
 // selective_scan in ONNX: Mamba-1's scan is one LinearAttention with a head for every channel, keys of d_state and values of
 // one number, which all heads' queries C and keys B are shared by.
-import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
+import { type OnnxForms, type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { masked, recurrence } from "../../formats/onnx/recurrence.ts";
 import { fixedDimAt } from "../../graph/shape.ts";
+import { toPortableOnnx } from "./onnx-portable.ts";
+import { toScan } from "./onnx-scan.ts";
 import type { SelectiveScanAttributes } from "./op.ts";
 
-export const toOnnx: OnnxLowering<SelectiveScanAttributes> = ({ tensors, inputs, attributes }, emit) => {
+const toOrt: OnnxLowering<SelectiveScanAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const u = present(tensors[0], "u");
   const [batch = 1, time = 1] = u.shape;
   const rates = present(tensors[2], "A").shape;
@@ -41,3 +43,5 @@ export const toOnnx: OnnxLowering<SelectiveScanAttributes> = ({ tensors, inputs,
   if (gate !== undefined) y = emit.node("Mul", [y, emit.node("Mul", [gate, emit.node("Sigmoid", [gate])])]);
   return [y, emit.reshape(present(state, "hT"), [batch, channels, states, 1], [batch, channels, states])];
 };
+
+export const toOnnx: OnnxForms<SelectiveScanAttributes> = { ort: toOrt, portable: toPortableOnnx, scan: toScan };

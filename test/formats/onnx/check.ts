@@ -1,4 +1,4 @@
-// Runs graphs in onnxruntime and compares with the reference implementations. Sizes of batch and time stay symbols, so that one
+// Runs graphs in onnxruntime, written in each dialect, and compares with the reference implementations. Sizes of batch and time stay symbols, so that one
 // file is checked at several of them.
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { expect } from "vitest";
@@ -12,6 +12,9 @@ import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.t
 import type { HostArray } from "../../../src/runtime/types.ts";
 import { generator } from "../../ops/harness.ts";
 
+// Without this onnxruntime refuses the newest opset.
+process.env.ALLOW_RELEASED_ONNX_OPSET_ONLY = "0";
+
 export interface CheckedLeaf {
   readonly shape: Shape;
   /** A stored weight rather than an input. */
@@ -22,19 +25,24 @@ export interface CheckedLeaf {
 }
 
 export interface Check {
-  readonly dialect?: Dialect;
+  /** All without Scan where absent. */
+  readonly dialects?: readonly Dialect[];
   readonly leaves: Readonly<Record<string, CheckedLeaf>>;
   readonly build: (leaves: (name: string) => Tensor) => Readonly<Record<string, Tensor>>;
   /** Sizes of B and T. */
   readonly sizes?: readonly (readonly [number, number])[];
   readonly tolerance?: number;
-  /** How often operators must stand in the file. */
+  /** How often operators must stand in the file of the first dialect. */
   readonly operators?: Readonly<Record<string, number>>;
 }
 
 /** Builds a graph of inputs and weights, and expects onnxruntime to compute what the references do. */
-export async function checkOnnx(check: Check): Promise<void> {
-  const { leaves, build, dialect = "ort", tolerance = 1e-5 } = check;
+export async function checkOnnx({ dialects = ["ort", "onnx", "portable"], operators, ...check }: Check): Promise<void> {
+  for (const [i, dialect] of dialects.entries()) await checkDialect(dialect, i === 0 ? { operators, ...check } : check);
+}
+
+async function checkDialect(dialect: Dialect, check: Check): Promise<void> {
+  const { leaves, build, tolerance = 1e-5 } = check;
   const draw = generator(11);
   const fill = (shape: readonly number[], { range: [low, high] = [-1, 1], ids }: CheckedLeaf): HostArray => {
     const next = (): number => low + (high - low) * draw();
@@ -89,7 +97,7 @@ export async function checkOnnx(check: Check): Promise<void> {
       ),
     );
     for (const { name, tensor } of outputs) {
-      const label = `${name} at B = ${B}, T = ${T}`;
+      const label = `${dialect}: ${name} at B = ${B}, T = ${T}`;
       expect(actual[name]?.dims, label).toEqual(bindShape(tensor.shape, bindings));
       expectClose(label, actual[name]?.data as ArrayLike<number | bigint>, expected[name] ?? [], tolerance);
     }

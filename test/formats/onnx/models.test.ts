@@ -1,21 +1,21 @@
-// Architectures as whole models in onnxruntime: the same logits as our runtime gives for a full pass, for a prompt and single
+// Architectures as whole models in onnxruntime, in each dialect: the same logits as our runtime gives for a full pass, for a prompt and single
 // tokens after it, and for rows of which one is padded.
-import { afterAll, describe, expect, it } from "vitest";
-import { buildOnnxModel, type OnnxModel } from "../../../src/formats/onnx/model.ts";
-import { createModel, type Model } from "../../../src/model/model.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Dialect, present } from "../../../src/formats/onnx/lowering.ts";
+import { buildOnnxModel } from "../../../src/formats/onnx/model.ts";
+import { createModel } from "../../../src/model/model.ts";
 import type { Runtime } from "../../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { loadSpecFile } from "../../../src/spec/node/files.ts";
 import { files, folder, lively, toleranceOf } from "../../model/lively.ts";
 import { generator } from "../../ops/harness.ts";
 import { expectClose } from "./check.ts";
+import { checkDialect } from "./dialect.ts";
 import { OnnxRun } from "./session.ts";
 
 /** Why a file can't be exported. */
 const notYet: Readonly<Record<string, RegExp>> = {
   "hymba.yaml": /reads 5 learned tokens before the first one/,
-  "rwkv.yaml": /wkv in layers\.0\.mixer can't be written in ONNX/,
-  "s4d.yaml": /diagonal_scan in layers\.0\.mixer can't be written in ONNX/,
 };
 
 const LENGTH = 21;
@@ -29,65 +29,61 @@ const wasm = (): Promise<Runtime> => {
 };
 afterAll(async () => (await shared)?.close());
 
+const dialects: readonly Dialect[] = ["ort", "onnx", "portable"];
+
 describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) => {
   const spec = loadSpecFile(folder + file);
-  const tolerance = 5 * toleranceOf(spec);
+  // retnet is ill-conditioned: our own f32 runtime is 1.4e-4 off there, and so may onnxruntime be.
+  const tolerance = 10 * toleranceOf(spec);
   const draw = generator(5);
   const total = LENGTH + STEPS;
   const rows = [0, 1].map(() => Array.from({ length: total }, () => Math.floor(draw() * spec.vocab_size)));
+  // The second row starts later: its first tokens are not read.
+  const short = (rows[1] ?? []).slice(PADDING);
   const width = spec.vocab_size;
-  let exported: OnnxModel;
-  let model: Model;
-  /** [2, total, vocabulary] */
+  const weights = lively(spec);
+  /** Of our runtime: [2, total, vocabulary], and of the second row without its padding. */
   let whole: Float32Array;
+  let alone: Float32Array;
 
-  it("gives the same logits in a full pass", async () => {
-    const weights = lively(spec);
-    model = await createModel(spec, { runtime: await wasm(), weights });
-    exported = buildOnnxModel(spec, (name) => {
-      const values = weights.get(name);
-      if (values === undefined) throw new Error(`no weight ${name}`);
-      return values;
-    });
+  beforeAll(async () => {
+    const model = await createModel(spec, { runtime: await wasm(), weights });
     whole = (await model.forward(rows)).logits;
-    for (const name of ["Loop", "Scan", "If"]) expect(exported.builder.operators().has(name), name).toBe(false);
-    const run = await OnnxRun.open(exported, 2);
-    expectClose("logits", await run.forward(rows), whole, tolerance);
-    await run.close();
+    alone = (await model.forward(short)).logits;
   });
 
-  it("gives the same logits for a prompt and single tokens after it, one row padded", async () => {
-    const run = await OnnxRun.open(exported, 2);
-    // The second row starts later: its first tokens are not read.
-    const short = (rows[1] ?? []).slice(PADDING);
-    const alone = (await model.forward(short)).logits;
-    const check = (logits: Float32Array, start: number, length: number): void => {
-      const half = length * width;
-      expectClose(
-        `row 0 at ${start}`,
-        logits.subarray(0, half),
-        whole.subarray(start * width, (start + length) * width),
-        tolerance,
-      );
-      const from = Math.max(start, PADDING);
-      expectClose(
-        `row 1 at ${from}`,
-        logits.subarray(half + (from - start) * width),
-        alone.subarray((from - PADDING) * width, (start + length - PADDING) * width),
-        tolerance,
-      );
-    };
-    check(
-      await run.forward(
-        rows.map((row) => row.slice(0, LENGTH)),
-        [0, PADDING],
-      ),
-      0,
-      LENGTH,
-    );
-    for (let t = LENGTH; t < total; t++) check(await run.forward(rows.map((row) => row.slice(t, t + 1))), t, 1);
-    await run.close();
-  });
+  it.each(dialects)(
+    "gives the same logits in %s: of a full pass, and of a prompt and single tokens",
+    async (dialect) => {
+      const exported = buildOnnxModel(spec, (name) => present(weights.get(name), name), { dialect });
+      checkDialect(exported);
+      const run = await OnnxRun.open(exported, 2);
+      expectClose("full pass", await run.forward(rows), whole, tolerance);
+
+      // The second row is padded.
+      run.reset();
+      const check = (logits: Float32Array, start: number, length: number): void => {
+        const half = length * width;
+        expectClose(
+          `row 0 at ${start}`,
+          logits.subarray(0, half),
+          whole.subarray(start * width, (start + length) * width),
+          tolerance,
+        );
+        const from = Math.max(start, PADDING);
+        expectClose(
+          `row 1 at ${from}`,
+          logits.subarray(half + (from - start) * width),
+          alone.subarray((from - PADDING) * width, (start + length - PADDING) * width),
+          tolerance,
+        );
+      };
+      const prompt = rows.map((row) => row.slice(0, LENGTH));
+      check(await run.forward(prompt, [0, PADDING]), 0, LENGTH);
+      for (let t = LENGTH; t < total; t++) check(await run.forward(rows.map((row) => row.slice(t, t + 1))), t, 1);
+      await run.close();
+    },
+  );
 });
 
 describe("a model that gives the logits of the last position only", () => {

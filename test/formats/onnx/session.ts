@@ -3,6 +3,9 @@ import * as ort from "onnxruntime-node";
 import type { OnnxModel } from "../../../src/formats/onnx/model.ts";
 import { OnnxRun as Run } from "../../../src/formats/onnx/node/session.ts";
 
+// Without this onnxruntime refuses the newest opset.
+process.env.ALLOW_RELEASED_ONNX_OPSET_ONLY = "0";
+
 export class OnnxRun extends Run {
   readonly #session: ort.InferenceSession;
 

@@ -35,7 +35,7 @@ describe("an exported model on disk", () => {
   it("computes the same from files of limited size as from memory, and stores each weight once", async () => {
     const { model, bytes } = modelOf("transformer.yaml");
     const path = join(directory, "model.onnx");
-    const largest = Math.max(...model.builder.stored(0).map(({ size }) => size));
+    const largest = Math.max(...model.builder.contents(0).map(({ size }) => size));
     const shards = await writeOnnxModel(model, path, { shardBytes: largest });
     expect(shards.length).toBeGreaterThan(1);
     expect(shards.slice(0, 2)).toEqual(["model.onnx_data", "model.onnx_data_1"]);

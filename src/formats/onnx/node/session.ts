@@ -19,15 +19,22 @@ export class OnnxRun {
   readonly #batch: number;
   readonly #states = new Map<string, Tensor>();
   /** 1 for the tokens so far, 0 for those that are padding; by row. */
-  readonly #mask: number[][];
+  #mask: number[][] = [];
 
   /** @throws OnnxError for inputs that a model exported from here does not have. */
   constructor(tensors: OnnxTensors, session: InferenceSession, batch: number) {
     this.#tensors = tensors;
     this.#session = session;
     this.#batch = batch;
+    this.reset();
+  }
+
+  /** Back to before the first token. @throws OnnxError as when the run began */
+  reset(): void {
+    const batch = this.#batch;
     this.#mask = Array.from({ length: batch }, () => []);
-    for (const input of session.inputMetadata) {
+    this.#states.clear();
+    for (const input of this.#session.inputMetadata) {
       if (!input.name.startsWith("past_")) continue;
       if (!input.isTensor || input.type !== "float32")
         throw new OnnxError(`the state "${input.name}" is no float32 tensor, so not of a model exported from here`);
@@ -35,7 +42,7 @@ export class OnnxRun {
         dim === dimensions.batch ? batch : dim === dimensions.past ? 0 : Number(dim),
       );
       const size = dims.reduce((product, dim) => product * dim, 1);
-      this.#states.set(input.name, new tensors.Tensor("float32", new Float32Array(size), dims));
+      this.#states.set(input.name, new this.#tensors.Tensor("float32", new Float32Array(size), dims));
     }
   }
 

@@ -53,7 +53,7 @@ export async function writeOnnxModel(
 ): Promise<string[]> {
   const places = new Map<string, ExternalPlace>();
   const names: string[] = [];
-  for (const shard of share(model.builder.stored(LEAST), path, shardBytes)) {
+  for (const shard of share(model.builder.contents(LEAST), path, shardBytes)) {
     const name = shard[0]?.place.location;
     if (name === undefined) continue;
     names.push(name);

@@ -1,0 +1,83 @@
+// The states of a recurrence after each element of a sequence, in logarithmically many steps and without a loop: elements are
+// joined two by two until one is left (each level half as long as the one below it), and on the way back every level gets its
+// states from those of the level above (Blelloch 1990, "Prefix Sums and Their Applications"). The graph has all levels that the
+// longest sequence needs; those beyond a shorter one are empty tensors and cost next to nothing.
+import type { OnnxEmitter, Value } from "../lowering.ts";
+import { arithmetic, END } from "./arithmetic.ts";
+
+export type Values = readonly Value[];
+
+export interface PrefixScan {
+  /** The axis of the sequence in `decays` and `inputs`. */
+  readonly axis: number;
+  /** How many elements there are, int64 [1]; they may be none. At most 2^(levels + 1) − 1; onnxruntime refuses more. */
+  readonly length: Value;
+  readonly levels: number;
+  /** What each element does to the state before it; nothing where that is the same for all. */
+  readonly decays: Values;
+  /** The state that each element leaves behind where there was none before it. */
+  readonly inputs: Values;
+  /** The state before the first element, with one element along the axis. */
+  readonly initial: Values | undefined;
+  /** The decays of two elements one after the other. */
+  compose(earlier: Values, later: Values): Values;
+  /** The state after an element that stands for 2^level of the sequence. */
+  advance(state: Values, decays: Values, inputs: Values, level: number): Values;
+}
+
+/** The states after each element, of the shapes of `inputs`. */
+export function prefixStates(scan: PrefixScan, emit: OnnxEmitter): Values {
+  const { axis, levels, compose, advance } = scan;
+  const { slice, concat } = arithmetic(emit);
+  const take = (values: Values, start: number, end: number | Value, step = 1): Values =>
+    values.map((x) => slice(x, axis, start, end, step));
+  const joined = [{ decays: scan.decays, inputs: withInitial(scan, emit) }];
+  for (const [level, { decays, inputs }] of joined.entries()) {
+    if (level === levels) break;
+    // An element without a partner, at the end, is not joined.
+    const earlier = { decays: take(decays, 0, -1, 2), inputs: take(inputs, 0, -1, 2) };
+    const later = { decays: take(decays, 1, END, 2), inputs: take(inputs, 1, END, 2) };
+    joined.push({
+      decays: compose(earlier.decays, later.decays),
+      inputs: advance(earlier.inputs, later.decays, later.inputs, level),
+    });
+  }
+  // Of too long a sequence more than one element is left here, and the places below are out of range.
+  let states = take(joined.pop()?.inputs ?? [], 0, 1);
+  for (const [level, { decays, inputs }] of [...joined.entries()].reverse()) {
+    const { pairs, order } = placesOf(scan.length, level, emit);
+    // States at odd places are those of the level above; those at even places follow one of them.
+    const even = advance(take(states, 0, pairs), take(decays, 2, END, 2), take(inputs, 2, END, 2), level);
+    const first = take(inputs, 0, 1);
+    states = states.map((odd, i) =>
+      emit.node("Gather", [concat([first[i] ?? "", even[i] ?? "", odd], axis), order], { attributes: { axis } }),
+    );
+  }
+  return states;
+}
+
+function withInitial({ axis, length, decays, inputs, initial, advance }: PrefixScan, emit: OnnxEmitter): Values {
+  if (initial === undefined) return inputs;
+  const { slice, concat } = arithmetic(emit);
+  const first = (values: Values): Values => values.map((x) => slice(x, axis, 0, 1));
+  // Where there is no element at all, the initial state must not become one.
+  const before = initial.map((x) => slice(x, axis, 0, length));
+  const start = advance(before, first(decays), first(inputs), 0);
+  return inputs.map((x, i) => concat([start[i] ?? "", slice(x, axis, 1, END)], axis));
+}
+
+/** Of a level: how many pairs have an element after them, int64 [1]; and where, in first, even and odd states, each is. */
+function placesOf(length: Value, level: number, emit: OnnxEmitter): { readonly pairs: Value; readonly order: Value } {
+  const { add, sub, mul, div, squeeze } = arithmetic(emit);
+  const [one, two] = [emit.integers([1]), emit.integers([2])];
+  const key = (what: string): string => `${what} of level ${level} of ${length}`;
+  const count = emit.once(key("count"), () => div(length, emit.integers([2 ** level])));
+  return {
+    pairs: emit.once(key("pairs"), () => div(sub(count, one), two)),
+    order: emit.once(key("order"), () => {
+      const places = emit.node("Range", [emit.integer(0), squeeze(count, 0), emit.integer(1)]);
+      const half = div(add(count, one), two);
+      return add(div(places, two), mul(emit.node("Mod", [places, two]), half));
+    }),
+  };
+}
