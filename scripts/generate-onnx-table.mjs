@@ -1,15 +1,18 @@
 // Writes src/formats/onnx/verified.generated.ts, which `hybraid export --list` shows: every checkpoint of test/fixtures/hf and
 // every file of architectures/ (with random weights), exported in every dialect and compared in onnxruntime with our runtime.
 // node --import tsx scripts/generate-onnx-table.mjs
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildForward } from "../src/blocks/model.ts";
 import { dialects } from "../src/formats/onnx/lowering.ts";
+import { loadOnnxRuntime } from "../src/formats/onnx/node/runtime.ts";
+import { verifyOnnxFile } from "../src/formats/onnx/node/verify.ts";
 import { initialiseParameters } from "../src/model/initialise.ts";
 import { createModel } from "../src/model/model.ts";
 import { saveModel } from "../src/model/node/files.ts";
-import { exportOnnx } from "../src/model/node/onnx.ts";
+import { expectedOfFolder, exportOnnx } from "../src/model/node/onnx.ts";
 import { loadSpecFile } from "../src/spec/node/files.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "onnx-table-"));
@@ -41,30 +44,63 @@ const cases = [
     .map((file) => ({ name: `architectures/${file}`, open: () => folderOf(file) })),
 ];
 
+const runtime = await loadOnnxRuntime().then((found) => {
+  if (found === undefined) throw new Error("onnxruntime-node is not installed");
+  return found;
+});
+const quantise = /** @type {const} */ ({ block: 16, symmetric: true });
+/** @type {Record<string, import("../src/formats/onnx/storage.ts").StorageOptions>} */
+const types = {
+  f16: { dtype: "f16" },
+  int8: { quantise: { ...quantise, bits: 8 } },
+  int4: { quantise: { ...quantise, bits: 4 } },
+  int4f16: { dtype: "f16", quantise: { ...quantise, bits: 4 } },
+};
+
+/**
+ * The largest error of an export, or why there is none.
+ * @param {string} model
+ * @param {Partial<import("../src/model/node/onnx.ts").OnnxExportOptions>} options
+ * @param {import("../src/formats/onnx/node/expected.ts").Expected} expected
+ */
+async function errorOf(model, options, expected) {
+  const out = join(folder, "export");
+  rmSync(out, { recursive: true, force: true });
+  const plain = /** @type {const} */ ({ dialect: "ort", logits: "all", name: "model", bytes: false, version: "0" });
+  try {
+    const { files, transformersJs } = await exportOnnx(model, out, { ...plain, verify: false, ...options });
+    const path = join(out, files.find((file) => file.endsWith(".onnx")) ?? "");
+    const { error, top } = await verifyOnnxFile(path, expected, runtime);
+    return { result: Number(error.toPrecision(1)), top: top.same / top.of, transformersJs };
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== "OnnxError") throw error;
+    return { result: error.message.replaceAll(folder, "").split("\n", 1).join().slice(0, 300) };
+  }
+}
+
 const rows = [];
 for (const { name, open } of cases) {
   const model = await open();
+  const expected = await expectedOfFolder(model);
   /** @type {Record<string, number | string>} */
-  const results = {};
+  const byDialect = {};
+  /** @type {Record<string, number | string>} */
+  const byType = {};
   /** @type {string | null} */
-  let transformersJs = null;
+  let target = null;
   for (const dialect of dialects) {
-    const out = join(folder, "export");
-    rmSync(out, { recursive: true, force: true });
-    try {
-      const { verification, transformersJs: target } = await exportOnnx(model, out, {
-        ...{ dialect, logits: "all", name: "model", verify: true, bytes: false, version: "0" },
-      });
-      if (verification === undefined) throw new Error("onnxruntime-node is not installed");
-      results[dialect] = Number(verification.error.toPrecision(1));
-      transformersJs = target.obstacle === undefined ? target.modelType : null;
-    } catch (error) {
-      if (!(error instanceof Error) || error.name !== "OnnxError") throw error;
-      results[dialect] = error.message.replaceAll(folder, "").split("\n", 1).join().slice(0, 300);
-    }
+    const { result, transformersJs } = await errorOf(model, { dialect }, expected);
+    byDialect[dialect] = result;
+    if (transformersJs?.obstacle === undefined) target = transformersJs?.modelType ?? null;
   }
-  console.log(name, JSON.stringify(results), transformersJs ?? "-");
-  rows.push({ name, dialects: results, transformersJs });
+  for (const [type, storage] of Object.entries(types)) {
+    const { result, top } = await errorOf(model, { storage }, expected);
+    byType[type] = result;
+    if (top !== undefined) byType[`${type} top`] = top;
+  }
+  console.log(name, JSON.stringify(byDialect), JSON.stringify(byType), target ?? "-");
+  const kept = Object.fromEntries(Object.entries(byType).filter(([type]) => type in types));
+  rows.push({ name, dialects: byDialect, types: kept, transformersJs: target });
 }
 rmSync(folder, { recursive: true });
 const text = `// Written by scripts/generate-onnx-table.mjs from exports that onnxruntime ran; do not edit.
@@ -74,6 +110,8 @@ export interface VerifiedModel {
   readonly name: string;
   /** By dialect, with f32 weights: the largest error relative to the largest logit, or why it can't be exported. */
   readonly dialects: Readonly<Record<string, number | string>>;
+  /** The same in the dialect ort with narrower weights, in symmetric blocks of 16. */
+  readonly types: Readonly<Record<string, number | string>>;
   /** model_type under which transformers.js runs it; null where it can't. */
   readonly transformersJs: string | null;
 }
@@ -81,3 +119,4 @@ export interface VerifiedModel {
 export const verified: readonly VerifiedModel[] = ${JSON.stringify(rows, null, 2)};
 `;
 writeFileSync("src/formats/onnx/verified.generated.ts", text);
+execFileSync("npx", ["biome", "check", "--write", "src/formats/onnx/verified.generated.ts"]);

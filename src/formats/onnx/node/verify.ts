@@ -12,7 +12,13 @@ import { OnnxRun } from "./session.ts";
  * Largest error of a logit that is taken for rounding, relative to the largest logit, by how weights are stored. With f32, sums
  * in another order give up to 1e-5 in all families; models that quantise are compared with what they were before.
  */
-export const tolerances: Readonly<Record<string, number>> = { f32: 1e-3, f16: 2e-2, int8: 5e-2, int4: 4e-1 };
+export const tolerances: Readonly<Record<string, number>> = {
+  f32: 1e-3,
+  f16: 2e-2,
+  int8: 5e-2,
+  int4: 4e-1,
+  int4f16: 4e-1,
+};
 
 export const checks = ["full", "steps", "padded"] as const;
 export type Check = (typeof checks)[number];
