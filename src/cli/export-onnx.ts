@@ -72,16 +72,18 @@ function text(out: string, dialect: Dialect, result: OnnxExport, seconds: number
 }
 
 /** One line on what a verification found. */
-export function describeVerification({ runtime, error, tolerance, top, ok }: Verification): string {
-  return (
-    `${ok ? "verified with" : "DIFFERS in"} ${runtime}: largest error ${error.toExponential(1)} of the largest logit ` +
-    `(allowed ${tolerance}), the same likeliest token at ${top.same} of ${top.of} positions`
-  );
+export function describeVerification({ runtime, error, rms, tolerance, top, ok }: Verification): string {
+  const largest = `largest error ${error.toExponential(1)} of the largest logit`;
+  const what =
+    tolerance.of === "rms"
+      ? `root mean square error ${rms.toExponential(1)} of that of the logits (allowed ${tolerance.most}), ${largest}`
+      : `${largest} (allowed ${tolerance.most})`;
+  return `${ok ? "verified with" : "DIFFERS in"} ${runtime}: ${what}, the same likeliest token at ${top.same} of ${top.of} positions`;
 }
 
 /** The same for --json. */
 export function verificationReport({ path: _path, facts, ...rest }: Verification): object {
-  const { runtime, errors, error, tolerance, top, sessionSeconds, ok } = rest;
+  const { runtime, errors, error, rms, tolerance, top, sessionSeconds, ok } = rest;
   const { dialect, dtype, opset } = facts;
   return {
     ok,
@@ -90,6 +92,7 @@ export function verificationReport({ path: _path, facts, ...rest }: Verification
     opset,
     runtime,
     error,
+    rms,
     tolerance,
     errors,
     same_likeliest_token: top,

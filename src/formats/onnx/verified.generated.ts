@@ -7,6 +7,7 @@ export interface VerifiedModel {
   readonly dialects: Readonly<Record<string, number | string>>;
   /** model_type under which transformers.js runs it; null where it can't. */
   readonly transformersJs: string | null;
+  readonly types: Readonly<Record<string, number | string>>;
 }
 
 export const verified: readonly VerifiedModel[] = [

@@ -289,18 +289,22 @@ async function verified(
 }
 
 /** Why a file does not pass. */
-export function describeFailure({ path, errors, error, tolerance, facts }: Verification): string {
+export function describeFailure({ path, errors, error, rms, tolerance, facts }: Verification): string {
   const each = Object.entries(errors).map(([check, value]) => `${check} ${value.toExponential(1)}`);
+  const what =
+    tolerance.of === "rms"
+      ? `${rms.toExponential(1)} (root mean squares)`
+      : `${error.toExponential(1)} of the largest one`;
   return (
-    `${basename(path)}: its logits differ from ours by ${error.toExponential(1)} of the largest one, ` +
-    `${tolerance} is allowed for ${facts.dtype} (${each.join(", ")})`
+    `${basename(path)}: its logits differ from ours by ${what}, ${tolerance.most} is allowed for ${facts.dtype} ` +
+    `(largest errors: ${each.join(", ")})`
   );
 }
 
 function summary(verification: Verification | undefined, unverified: string | undefined): object {
   if (verification === undefined) return { verified: false, reason: unverified };
-  const { runtime, errors, error, tolerance, top } = verification;
-  return { verified: true, runtime, error, tolerance, errors, same_likeliest_token: `${top.same} of ${top.of}` };
+  const { runtime, errors, error, rms, tolerance, top } = verification;
+  return { verified: true, runtime, error, rms, tolerance, errors, same_likeliest_token: `${top.same} of ${top.of}` };
 }
 
 /** The configuration with what transformers.js must know to load files. */
