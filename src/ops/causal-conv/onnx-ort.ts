@@ -3,7 +3,7 @@
 import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
 import { fixedDimAt } from "../../graph/shape.ts";
-import { toOnnx } from "./onnx.ts";
+import { byConv } from "./onnx-conv.ts";
 import type { CausalConvAttributes } from "./op.ts";
 
 /** Kernels [channels, taps] after a tap of 0. */
@@ -19,7 +19,7 @@ export const toOrt: OnnxLowering<CausalConvAttributes> = (context, emit) => {
   const weight = present(tensors[1], "w");
   const [channels, taps] = [fixedDimAt(weight.shape, 0), fixedDimAt(weight.shape, 1)];
   const [, , bias, past] = inputs;
-  if (taps === 1) return toOnnx(context, emit);
+  if (taps === 1) return byConv(context, emit);
   const exchanged = (x: string): string => emit.node("Transpose", [x], { attributes: { perm: [0, 2, 1] } });
   const [, next] = outputs;
   // The window of a port has a column more than there are tokens to see; a tap of 0 meets it.
