@@ -4,13 +4,14 @@ import { dialects } from "../formats/onnx/lowering.ts";
 import { exportHuggingFace } from "./export-huggingface.ts";
 import { listOnnx } from "./export-list.ts";
 import { exportOnnxModel } from "./export-onnx.ts";
+import { exportTraining } from "./export-training.ts";
 import { FILE_DTYPES } from "./import.ts";
 import { InputError } from "./program.ts";
 
 /** Options that mean something for one format only, by their names in `ExportCommandOptions`. */
 const OPTIONS_OF = {
   huggingface: ["family", "maxShardSize"],
-  onnx: ["dialect", "logits", "quantize", "block", "asymmetric", "name", "verify"],
+  onnx: ["dialect", "logits", "quantize", "block", "asymmetric", "name", "training", "verify"],
 } as const;
 type Format = keyof typeof OPTIONS_OF;
 
@@ -27,6 +28,7 @@ interface ExportCommandOptions {
   readonly block?: number;
   readonly asymmetric?: boolean;
   readonly name?: string;
+  readonly training?: boolean;
   readonly verify?: boolean;
   readonly json?: boolean;
 }
@@ -73,6 +75,10 @@ export function register(program: Command): void {
     )
     .option("--asymmetric", "onnx: each block has a zero point as well as a scale")
     .option("--name <name>", "onnx: name of the graph's file, without .onnx; default model")
+    .option(
+      "--training",
+      "onnx: loss and gradients in one graph, with the weights as its inputs (dialect portable, f32)",
+    )
     .option("--no-verify", "onnx: write it without having onnxruntime compute what this program does")
     .option("--json", "print one JSON object")
     .action((folder: string | undefined, options: ExportCommandOptions, command: Command) =>
@@ -98,6 +104,9 @@ function blockSize(text: string): number {
   return size;
 }
 
+const flagOf = (command: Command, attribute: string): string =>
+  command.options.find((option) => option.attributeName() === attribute)?.long ?? attribute;
+
 async function run(folder: string | undefined, options: ExportCommandOptions, command: Command): Promise<void> {
   const { format, out, list } = options;
   if (list) return listOnnx(options.json === true);
@@ -108,10 +117,16 @@ async function run(folder: string | undefined, options: ExportCommandOptions, co
   for (const [other, names] of Object.entries(OPTIONS_OF)) {
     const given = names.find((name) => command.getOptionValueSource(name) === "cli");
     if (other === format || given === undefined) continue;
-    const flag = command.options.find((option) => option.attributeName() === given)?.long;
-    return usage(`option '${flag}' is for --format ${other}`);
+    return usage(`option '${flagOf(command, given)}' is for --format ${other}`);
   }
   if (format === "huggingface") return exportHuggingFace(folder, { ...options, out });
+  if (options.training === true) {
+    const other = (["dtype", ...OPTIONS_OF.onnx] as const).find(
+      (name) => name !== "training" && name !== "verify" && command.getOptionValueSource(name) === "cli",
+    );
+    if (other !== undefined) return usage(`option '${flagOf(command, other)}' has no meaning with --training`);
+    return exportTraining(folder, { ...options, out });
+  }
   const { dtype, quantize, block = 32, asymmetric = false } = options;
   if (dtype === "bf16") return usage("--dtype bf16 is for --format huggingface; --format onnx has f32 and f16");
   if (quantize === undefined && (options.block !== undefined || asymmetric))

@@ -107,6 +107,40 @@ describe("export --format onnx", () => {
     });
   });
 
+  it("writes narrower weights under the names that transformers.js looks for", async () => {
+    for (const [options, file] of [
+      [["--dtype", "f16"], "model_fp16.onnx"],
+      [["--quantize", "int8", "--block", "16"], "model_quantized.onnx"],
+      [["--quantize", "int4", "--block", "16", "--asymmetric"], "model_q4.onnx"],
+      [["--quantize", "int4", "--block", "16", "--dtype", "f16"], "model_q4f16.onnx"],
+    ] as const) {
+      const { stdout, stderr } = await exporting(fixture, at("granite"), ...options);
+      expect(stderr).toBe("");
+      expect(stdout).toContain(`onnx/${file}`);
+      expect(stdout).toContain("root mean square error");
+    }
+    const size = (name: string): number => readFileSync(at(`granite/onnx/${name}_data`)).length;
+    expect(size("model_q4.onnx")).toBeLessThan(0.5 * size("model.onnx"));
+    const { stdout, code } = await run("verify", at("granite"));
+    expect(code).toBe(0);
+    expect(stdout.match(/: verified with/g)).toHaveLength(6);
+  });
+
+  it("writes the training step with the weights that it is fed", async () => {
+    const { stdout, stderr, code } = await exporting(fixture, at("step"), "--training");
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/verified with onnxruntime-node .*: loss and \d+ gradients/);
+    expect(readdirSync(at("step")).sort()).toEqual(
+      ["architecture.yaml", "generation_config.json", "hybraid_export.json", "model.safetensors", "onnx"].filter(
+        (name) => existsSync(at(`step/${name}`)),
+      ),
+    );
+    expect((await run("verify", at("step"))).stdout).toContain("onnx/training.onnx: training: verified with");
+    // Other weights of the same shapes are just as good; those of another architecture are none.
+    expect((await run("verify", at("step"), "--model", "test/fixtures/hf/llama")).code).toBe(1);
+  });
+
   it("refuses to write over what is there", async () => {
     mkdirSync(at("taken"));
     writeFileSync(at("taken/mine"), "");
@@ -145,6 +179,19 @@ describe("export --format onnx", () => {
       [
         ["export", fixture, "--format", "onnx", "--out", at("x"), "--dialect", "tflite"],
         "Allowed choices are ort, onnx",
+      ],
+      [
+        ["export", fixture, "--format", "onnx", "--out", at("x"), "--dtype", "bf16"],
+        "bf16 is for --format huggingface",
+      ],
+      [["export", fixture, "--format", "onnx", "--out", at("x"), "--asymmetric"], "which is not given"],
+      [
+        ["export", fixture, "--format", "onnx", "--out", at("x"), "--training", "--dtype", "f16"],
+        "'--dtype' has no meaning",
+      ],
+      [
+        ["export", fixture, "--format", "onnx", "--out", at("x"), "--quantize", "int4", "--block", "20"],
+        "allowed: 16, 32",
       ],
     ] as const) {
       const { stderr, code } = await run(...args);

@@ -23,7 +23,7 @@ export interface Tolerance {
 export const tolerances: Readonly<Record<string, Tolerance>> = {
   f32: { of: "largest", most: 2e-4 },
   f16: { of: "rms", most: 2e-2 },
-  int8: { of: "rms", most: 0.15 },
+  int8: { of: "rms", most: 0.3 },
   int4: { of: "rms", most: 0.7 },
   int4f16: { of: "rms", most: 0.7 },
 };
