@@ -3,7 +3,6 @@ import type { Node } from "../../graph/types.ts";
 import { nodeName } from "../../graph/types.ts";
 import { toOnnx as attention } from "../../ops/attention/onnx.ts";
 import { toOnnx as causalConv } from "../../ops/causal-conv/onnx.ts";
-import { toOrt as causalConvOrt } from "../../ops/causal-conv/onnx-ort.ts";
 import { toOnnx as concat } from "../../ops/concat/onnx.ts";
 import { toOnnx as crossEntropy } from "../../ops/cross-entropy/onnx.ts";
 import { toOnnx as diagonalScan } from "../../ops/diagonal-scan/onnx.ts";
@@ -35,7 +34,7 @@ type Table = { readonly [K in DifferentiableOpName]: OnnxForms<AttributesOf<K>> 
 
 const table: Table = {
   attention,
-  causal_conv: { ort: causalConvOrt, portable: causalConv },
+  causal_conv: causalConv,
   concat,
   cross_entropy: crossEntropy,
   diagonal_scan: diagonalScan,

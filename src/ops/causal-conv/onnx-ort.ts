@@ -3,7 +3,6 @@
 import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
 import { fixedDimAt } from "../../graph/shape.ts";
-import { toOnnx } from "./onnx.ts";
 import type { CausalConvAttributes } from "./op.ts";
 
 /** Kernels [channels, taps] after a tap of 0. */
@@ -14,12 +13,10 @@ function withIdleTap(values: Float32Array, taps: number): Float32Array {
   return result;
 }
 
-export const toOrt: OnnxLowering<CausalConvAttributes> = (context, emit) => {
-  const { tensors, inputs, outputs, attributes } = context;
+export const toOrt: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, outputs, attributes }, emit) => {
   const weight = present(tensors[1], "w");
   const [channels, taps] = [fixedDimAt(weight.shape, 0), fixedDimAt(weight.shape, 1)];
   const [, , bias, past] = inputs;
-  if (taps === 1) return toOnnx(context, emit);
   const exchanged = (x: string): string => emit.node("Transpose", [x], { attributes: { perm: [0, 2, 1] } });
   const [, next] = outputs;
   // The window of a port has a column more than there are tokens to see; a tap of 0 meets it.
@@ -28,7 +25,8 @@ export const toOrt: OnnxLowering<CausalConvAttributes> = (context, emit) => {
   const whole = port !== undefined && idle !== undefined;
   const window = whole ? port : past && exchanged(past);
   const kernel = idle ?? emit.reshape(present(inputs[1], "w"), weight.shape, [channels, 1, taps]);
-  const columns = exchanged(masked(present(inputs[0], "x"), 1, emit));
+  const tokens = present(inputs[0], "x");
+  const columns = exchanged(emit.isZeroForPadding(tensors[0]) ? tokens : masked(tokens, 1, emit));
   const [y, after] = emit.nodes("CausalConvWithState", [columns, kernel, bias, window], 2, { contrib: true });
   const activated =
     attributes.activation === "silu" ? emit.node("Mul", [y, emit.node("Sigmoid", [y])]) : present(y, "y");

@@ -8,6 +8,7 @@ import {
   type Value,
 } from "../../formats/onnx/lowering.ts";
 import { fixedDimAt } from "../../graph/shape.ts";
+import { toOrt } from "./onnx-ort.ts";
 import { toStandardOnnx } from "./onnx-standard.ts";
 import type { CausalConvAttributes } from "./op.ts";
 
@@ -44,8 +45,8 @@ const byConv: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, attribute
 };
 
 export const toOnnx: OnnxForms<CausalConvAttributes> = {
-  ort: byConv,
-  // The standard operator has no window to keep for a single tap.
+  // Operators with a window have none to keep for a single tap.
+  ort: (context, emit) => (context.tensors[1]?.shape[1] === 1 ? byConv : toOrt)(context, emit),
   onnx: (context, emit) => (context.tensors[1]?.shape[1] === 1 ? byConv : toStandardOnnx)(context, emit),
   portable: byConv,
 };
