@@ -1,5 +1,5 @@
 // hybraid export MODEL --format F: a model in another program's format. What each format does is in a file of its own.
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { dialects } from "../formats/onnx/lowering.ts";
 import { exportHuggingFace } from "./export-huggingface.ts";
 import { listOnnx } from "./export-list.ts";
@@ -9,8 +9,8 @@ import { InputError } from "./program.ts";
 
 /** Options that mean something for one format only, by their names in `ExportCommandOptions`. */
 const OPTIONS_OF = {
-  huggingface: ["family", "dtype", "maxShardSize"],
-  onnx: ["dialect", "logits", "name", "verify"],
+  huggingface: ["family", "maxShardSize"],
+  onnx: ["dialect", "logits", "quantize", "block", "asymmetric", "name", "verify"],
 } as const;
 type Format = keyof typeof OPTIONS_OF;
 
@@ -23,6 +23,9 @@ interface ExportCommandOptions {
   readonly maxShardSize?: number;
   readonly dialect?: (typeof dialects)[number];
   readonly logits?: "all" | "last";
+  readonly quantize?: "int8" | "int4";
+  readonly block?: number;
+  readonly asymmetric?: boolean;
   readonly name?: string;
   readonly verify?: boolean;
   readonly json?: boolean;
@@ -44,9 +47,10 @@ export function register(program: Command): void {
       "huggingface: model_type to write; default: what it was imported from, or the first that fits",
     )
     .addOption(
-      new Option("--dtype <type>", "huggingface: type of the weights; default: as they are").choices(
-        Object.keys(FILE_DTYPES),
-      ),
+      new Option(
+        "--dtype <type>",
+        "type of the weights; default: as they are (huggingface), f32 (onnx, which has no bf16)",
+      ).choices(Object.keys(FILE_DTYPES)),
     )
     .addOption(
       new Option(
@@ -58,6 +62,16 @@ export function register(program: Command): void {
     .addOption(
       new Option("--logits <which>", "onnx: of all positions (default), or only the last").choices(["all", "last"]),
     )
+    .addOption(
+      new Option("--quantize <type>", "onnx: matrices as blocks of small numbers with a scale each").choices([
+        "int8",
+        "int4",
+      ]),
+    )
+    .addOption(
+      new Option("--block <n>", "onnx: numbers in a block: 16, 32, 64, 128 or 256; default 32").argParser(blockSize),
+    )
+    .option("--asymmetric", "onnx: each block has a zero point as well as a scale")
     .option("--name <name>", "onnx: name of the graph's file, without .onnx; default model")
     .option("--no-verify", "onnx: write it without having onnxruntime compute what this program does")
     .option("--json", "print one JSON object")
@@ -76,6 +90,14 @@ function size(text: string): number {
   return Number(match[1]) * unit;
 }
 
+/** Numbers in a quantised block. */
+function blockSize(text: string): number {
+  const size = Number(text);
+  if (![16, 32, 64, 128, 256].includes(size))
+    throw new InvalidArgumentError(`"${text}" is not allowed; allowed: 16, 32, 64, 128, 256.`);
+  return size;
+}
+
 async function run(folder: string | undefined, options: ExportCommandOptions, command: Command): Promise<void> {
   const { format, out, list } = options;
   if (list) return listOnnx(options.json === true);
@@ -90,5 +112,12 @@ async function run(folder: string | undefined, options: ExportCommandOptions, co
     return usage(`option '${flag}' is for --format ${other}`);
   }
   if (format === "huggingface") return exportHuggingFace(folder, { ...options, out });
-  return exportOnnxModel(folder, { ...options, out });
+  const { dtype, quantize, block = 32, asymmetric = false } = options;
+  if (dtype === "bf16") return usage("--dtype bf16 is for --format huggingface; --format onnx has f32 and f16");
+  if (quantize === undefined && (options.block !== undefined || asymmetric))
+    return usage("--block and --asymmetric say how --quantize divides matrices, which is not given");
+  const bits = quantize === "int8" ? 8 : 4;
+  const quantise = quantize === undefined ? undefined : ({ bits, block, symmetric: !asymmetric } as const);
+  const storage = { dtype: dtype === "f16" ? "f16" : "f32", quantise } as const;
+  return exportOnnxModel(folder, { ...options, out, storage });
 }
