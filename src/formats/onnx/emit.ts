@@ -138,10 +138,11 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     readersOf: (tensor) => readers.get(tensor) ?? [],
     windows: options.windows ?? { past: new Map(), present: new Map() },
     derived(tensor, suffix, dims, make) {
-      if (tensor?.node.op.leaf !== "parameter") return undefined;
+      if (tensor?.node.op.leaf !== "parameter" || options.leaves.has(tensor)) return undefined;
       const name = leafName(tensor.node);
       return builder.floats(`${name}.${suffix}`, dims, () => after(options.weight(name), make));
     },
+    withAdjoint: (inputs, build, adjoint) => builder.withAdjoint(inputs, build, adjoint),
     subgraph(name, inputs, build) {
       // What is made inside can't be read outside.
       const outer = made;

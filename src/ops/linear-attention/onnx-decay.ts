@@ -101,6 +101,12 @@ export function decayOfKeys(
           axis: CHUNKS,
           length: emit.once(`all but one of ${count}`, () => sub(count, emit.integers([1]))),
           levels: LEVELS,
+          // A key's decay is that of all its values.
+          linear: {
+            transposed: (a) => a,
+            ofDecay: (g, state) =>
+              emit.node("ReduceSum", [mul(g, state), emit.integers([-1])], { attributes: { keepdims: 1 } }),
+          },
           decays: [part(factor, "but last", emit)],
           inputs: [written],
           initial: [first],

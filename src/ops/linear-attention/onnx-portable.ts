@@ -86,6 +86,10 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
         axis: CHUNKS,
         length: emit.once(`all but one of ${chunks.count}`, () => sub(chunks.count, one)),
         levels: levelsFor(longest),
+        linear: {
+          transposed: (a) => transpose(a, [0, 1, 2, 3, 5, 4]),
+          ofDecay: (g, state) => matMul(g, transpose(state, [0, 1, 2, 3, 5, 4])),
+        },
         decays: [transition],
         inputs: [decay.written(fresh, "but last")],
         initial: [first],

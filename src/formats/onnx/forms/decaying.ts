@@ -27,6 +27,7 @@ export function decayingStates({ decay, input, initial, time }: Decaying, emit: 
       axis: TIME,
       length: emit.sizes([time]),
       levels: LEVELS,
+      linear: { transposed: (a) => a, ofDecay: mul },
       decays: [decay],
       inputs: [input],
       initial: initial === undefined ? undefined : [unsqueeze(initial, TIME)],
