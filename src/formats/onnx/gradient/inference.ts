@@ -168,6 +168,12 @@ const slice: Rule = (context) => {
     if (contents !== undefined && step === 1 && typeof start === "number" && typeof end === "number")
       contents = contents.slice(start, end);
     else contents = undefined;
+    // The last of an axis, which is never empty where it is asked for, may be stretched: it has to be known for what it is.
+    const isLast = start === -1 && step === 1 && typeof end === "number" && end >= 2 ** 31;
+    if (isLast) {
+      shape[at] = 1;
+      continue;
+    }
     shape[at] =
       typeof size === "number" && typeof start === "number" && typeof end === "number"
         ? slicedLength(size, start, end, step)
