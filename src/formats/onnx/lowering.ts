@@ -115,6 +115,10 @@ export interface OnnxEmitter {
   integer(value: number): Value;
   /** The sizes of `shape` at run time, int64 [rank]. */
   sizes(shape: Shape): Value;
+  /** What `x` is another shape of, where that has the shape `shape`. */
+  sourceOf(x: Value, shape: Shape): Value | undefined;
+  /** Whether a tensor needs no mask: it is zero for tokens that are padding. */
+  isZeroForPadding(tensor: Tensor | undefined): boolean;
   /** x under another shape; both have the same elements. */
   reshape(x: Value, from: Shape, to: Shape): Value;
   /** A value of shape `dims` made from those of a parameter, and stored; undefined where `tensor` is no parameter. */
