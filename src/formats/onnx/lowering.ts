@@ -101,6 +101,8 @@ export interface Windows {
 
 export interface OnnxEmitter {
   readonly dialect: Dialect;
+  /** Most tokens of a call that the graph is to serve. */
+  readonly longest: number;
   /** Undefined where a graph is no model: then nothing is padding, and positions are inputs like others. */
   readonly sequence: Sequence | undefined;
   /** Adds a node; an absent input is undefined. Returns its first output. */

@@ -34,6 +34,9 @@ export interface PrefixScan {
   advance(state: Values, decays: Values, inputs: Values, level: number): Values;
 }
 
+/** The levels that a scan of `elements` needs. */
+export const levelsFor = (elements: number): number => Math.max(1, Math.ceil(Math.log2(elements + 1)) - 1);
+
 /** The states after each element, of the shapes of `inputs`. */
 export function prefixStates(scan: PrefixScan, emit: OnnxEmitter): Values {
   const { linear, decays, inputs, initial = [] } = scan;

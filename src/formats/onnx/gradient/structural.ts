@@ -2,8 +2,8 @@
 // twice adds up.
 import { OnnxError } from "../error.ts";
 import { present, type Value } from "../lowering.ts";
+import { integerAttribute, listAttribute, wrapAxis } from "./attributes.ts";
 import type { Extent } from "./extents.ts";
-import { integerAttribute, listAttribute, wrapAxis } from "./inference.ts";
 import type { Tape, Vjp, VjpContext } from "./tape.ts";
 
 const ADD = { reduction: "add" } as const;
