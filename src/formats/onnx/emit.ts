@@ -34,6 +34,8 @@ export interface EmitOptions {
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
   readonly windows?: Windows | undefined;
+  /** Most tokens of a call; default 2^20 − 1. */
+  readonly longest?: number | undefined;
   /** How matrices are stored; default f32. */
   readonly storage?: StorageOptions | undefined;
 }
@@ -133,6 +135,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
   };
   const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
+    longest: options.longest ?? 2 ** 20 - 1,
     sequence: options.sequence,
     node,
     nodes,
@@ -150,6 +153,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
       const name = leafName(tensor.node);
       return builder.floats(`${name}.${suffix}`, dims, () => after(options.weight(name), make));
     },
+    withAdjoint: (inputs, build, adjoint) => builder.withAdjoint(inputs, build, adjoint),
     subgraph(name, inputs, build) {
       // What is made inside can't be read outside.
       const outer = made;

@@ -2,12 +2,10 @@
 import type { Dim } from "../../../graph/shape.ts";
 import { type OnnxEmitter, present, type Value } from "../lowering.ts";
 import { arithmetic } from "./arithmetic.ts";
-import { prefixStates } from "./prefix.ts";
+import { levelsFor, prefixStates } from "./prefix.ts";
 
 /** Axis of time in [B, T, …]. */
 export const TIME = 1;
-/** Enough for 2^20 tokens in a call. */
-export const LEVELS = 19;
 
 export interface Decaying {
   /** a, [B, T, …] */
@@ -26,7 +24,8 @@ export function decayingStates({ decay, input, initial, time }: Decaying, emit: 
     {
       axis: TIME,
       length: emit.sizes([time]),
-      levels: LEVELS,
+      levels: levelsFor(emit.longest),
+      linear: { transposed: (a) => a, ofDecay: mul },
       decays: [decay],
       inputs: [input],
       initial: initial === undefined ? undefined : [unsqueeze(initial, TIME)],

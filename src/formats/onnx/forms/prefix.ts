@@ -7,6 +7,13 @@ import { arithmetic, END } from "./arithmetic.ts";
 
 export type Values = readonly Value[];
 
+export interface LinearScan {
+  /** What a decay does to a gradient that goes back over it. */
+  transposed(decay: Value): Value;
+  /** The gradient of a decay, from that of the state after it and the state before it. */
+  ofDecay(gradient: Value, before: Value): Value;
+}
+
 export interface PrefixScan {
   /** The axis of the sequence in `decays` and `inputs`. */
   readonly axis: number;
@@ -19,21 +26,73 @@ export interface PrefixScan {
   readonly inputs: Values;
   /** The state before the first element, with one element along the axis. */
   readonly initial: Values | undefined;
+  /** Where a state is one value that decays linearly: what makes the backward pass a scan from the end. */
+  readonly linear?: LinearScan;
   /** The decays of two elements one after the other. */
   compose(earlier: Values, later: Values): Values;
   /** The state after an element that stands for 2^level of the sequence. */
   advance(state: Values, decays: Values, inputs: Values, level: number): Values;
 }
 
+/** The levels that a scan of `elements` needs. */
+export const levelsFor = (elements: number): number => Math.max(1, Math.ceil(Math.log2(elements + 1)) - 1);
+
 /** The states after each element, of the shapes of `inputs`. */
 export function prefixStates(scan: PrefixScan, emit: OnnxEmitter): Values {
-  const { axis, levels, compose, advance } = scan;
+  const { linear, decays, inputs, initial = [] } = scan;
+  if (linear === undefined) return statesOf(scan, emit);
+  let states: Values = [];
+  return emit.withAdjoint(
+    [...decays, ...inputs, ...initial],
+    () => {
+      states = statesOf(scan, emit);
+      return states;
+    },
+    ([gradient], [, , needsInitial = false]) =>
+      gradient === undefined ? [] : backwards(scan, linear, states[0] ?? "", gradient, needsInitial, emit),
+  );
+}
+
+/**
+ * The gradients of decay, input and initial state of h ← a h + b: with g those of the states, G ← aᵀ G + g from the last element to
+ * the first is that of b, and G hᵀ, h being the state before, that of a.
+ */
+function backwards(
+  scan: PrefixScan,
+  { transposed, ofDecay }: LinearScan,
+  states: Value,
+  gradient: Value,
+  needsInitial: boolean,
+  emit: OnnxEmitter,
+): Values {
+  const { axis, length } = scan;
+  const { slice, concat, mul } = arithmetic(emit);
+  const reversed = (x: Value): Value => slice(x, axis, -1, -END, -1);
+  const butLast = (x: Value): Value => slice(x, axis, 0, -1);
+  const first = (x: Value): Value => slice(x, axis, 0, 1);
+  const nothing = (x: Value): Value => mul(x, emit.floats([0]));
+  const back = reversed(transposed(scan.decays[0] ?? ""));
+  // Each gradient goes back over the decay of the element after it; the last over none, and what stands there is not read.
+  const decays = concat([first(back), butLast(back)], axis);
+  const [sums = ""] = statesOf({ ...scan, decays: [decays], inputs: [reversed(gradient)], initial: undefined }, emit);
+  const ofInput = reversed(sums);
+  const start = scan.initial?.[0];
+  const before = start === undefined ? nothing(first(states)) : slice(start, axis, 0, length);
+  const decayGradient = ofDecay(ofInput, concat([before, butLast(states)], axis));
+  if (start === undefined || !needsInitial) return [decayGradient, ofInput];
+  // The decay of the first element, seen as a scan of one: nothing where there is no element.
+  const [ofInitial = ""] = scan.advance([first(ofInput)], [first(reversed(back))], [nothing(first(ofInput))], 0);
+  return [decayGradient, ofInput, first(concat([ofInitial, nothing(start)], axis))];
+}
+
+function statesOf(scan: PrefixScan, emit: OnnxEmitter): Values {
+  const { axis, compose, advance } = scan;
   const { slice, concat } = arithmetic(emit);
   const take = (values: Values, start: number, end: number | Value, step = 1): Values =>
     values.map((x) => slice(x, axis, start, end, step));
   const joined = [{ decays: scan.decays, inputs: withInitial(scan, emit) }];
   for (const [level, { decays, inputs }] of joined.entries()) {
-    if (level === levels) break;
+    if (level === scan.levels) break;
     // An element without a partner, at the end, is not joined.
     const earlier = { decays: take(decays, 0, -1, 2), inputs: take(inputs, 0, -1, 2) };
     const later = { decays: take(decays, 1, END, 2), inputs: take(inputs, 1, END, 2) };
