@@ -4,7 +4,7 @@ import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
 import type { Dim, Shape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
-import type { OnnxBuilder } from "./builder.ts";
+import type { Dimension, OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
 import {
@@ -59,7 +59,11 @@ function emitNode(node: Node, values: Map<Tensor, Value>, emitter: OnnxEmitter):
   const { inputs: tensors, outputs, attributes } = node;
   for (const [i, value] of lower({ tensors, inputs, outputs, attributes }, emitter).entries()) {
     const output = outputs[i];
-    if (output !== undefined && value !== undefined) values.set(output, value);
+    if (output === undefined || value === undefined) continue;
+    values.set(output, value);
+    // Caches are as long as all calls so far, which no symbol of ours is.
+    if (output.dtype === "f32" && output.shape.every((dim) => typeof dim === "number" || dim === "B" || dim === "T"))
+      emitter.declare(value, output.shape);
   }
 }
 
@@ -151,6 +155,14 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
       } finally {
         made = outer;
       }
+    },
+    declare(x, shape) {
+      const named = (dim: Dim | string): Dimension => {
+        const source = options.symbols.get(dim as Dim);
+        return (source && builder.sizeOf(source.value, source.axis)) ?? dim;
+      };
+      builder.declare(x, shape.map(named));
+      return x;
     },
     reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
   };

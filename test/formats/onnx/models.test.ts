@@ -18,6 +18,8 @@ const notYet: Readonly<Record<string, RegExp>> = {
   "hymba.yaml": /reads 5 learned tokens before the first one/,
 };
 
+/** RetNet normalises outputs that are near zero: our own runtimes differ by 1.4e-4 of the largest logit there. */
+const factors: Readonly<Record<string, number>> = { "retnet.yaml": 10 };
 const LENGTH = 21;
 const STEPS = 8;
 const PADDING = 3;
@@ -33,8 +35,7 @@ const dialects: readonly Dialect[] = ["ort", "onnx", "portable"];
 
 describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) => {
   const spec = loadSpecFile(folder + file);
-  // retnet is ill-conditioned: our own f32 runtime is 1.4e-4 off there, and so may onnxruntime be.
-  const tolerance = 10 * toleranceOf(spec);
+  const tolerance = (factors[file] ?? 5) * toleranceOf(spec);
   const draw = generator(5);
   const total = LENGTH + STEPS;
   const rows = [0, 1].map(() => Array.from({ length: total }, () => Math.floor(draw() * spec.vocab_size)));
@@ -57,11 +58,11 @@ describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) =
     async (dialect) => {
       const exported = buildOnnxModel(spec, (name) => present(weights.get(name), name), { dialect });
       checkDialect(exported);
-      const run = await OnnxRun.open(exported, 2);
-      expectClose("full pass", await run.forward(rows), whole, tolerance);
+      const first = await OnnxRun.open(exported, 2);
+      expectClose("full pass", await first.forward(rows), whole, tolerance);
 
       // The second row is padded.
-      run.reset();
+      const run = first.again();
       const check = (logits: Float32Array, start: number, length: number): void => {
         const half = length * width;
         expectClose(
