@@ -8,8 +8,8 @@ import type { Shape } from "../../graph/shape.ts";
 
 /** Axis of the chunks. */
 const CHUNKS = 3;
-/** For chunks of 16: enough for 2^20 tokens in a call. */
-const LEVELS = 16;
+/** For chunks of 16: enough for 2^17 tokens in a call. */
+const LEVELS = 12;
 
 export type Which = "last" | "but last";
 

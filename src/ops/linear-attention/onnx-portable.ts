@@ -16,8 +16,8 @@ const CHUNK = 64;
 const CHUNK_OF_KEY_DECAYS = 16;
 /** Axis of the chunks in [B, key heads, state heads of each, chunks, tokens, channels]. */
 const CHUNKS = 3;
-/** Enough for 2^20 tokens in a call. */
-const levelsFor = (chunk: number): number => 20 - Math.log2(chunk);
+/** Enough for 2^17 tokens in a call; states carry longer prompts from part to part. */
+const levelsFor = (chunk: number): number => 16 - Math.log2(chunk);
 
 /** From [B, chunks, tokens, key heads, state heads of each, channels] to heads before chunks; the way back is the same. */
 const HEADS_FIRST = [0, 3, 4, 1, 2, 5] as const;

@@ -15,10 +15,10 @@ const loops: Readonly<Record<string, readonly Dialect[]>> = { Loop: [], If: [], 
 
 /** Operators of opset 17 that files of primitives are made of. */
 const primitives = new Set(
-  `Abs Add And Cast Clip Concat Conv Cos CumSum Div Equal Erf Exp Expand GRU Gather GatherElements Gemm Greater GreaterOrEqual
-  Identity Less LessOrEqual Log MatMul Max Min Mod Mul Neg NonZero Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceSum
-  ReduceSumSquare Relu Reshape ScatterElements ScatterND Shape Sigmoid Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh TopK
-  Transpose Unsqueeze Where`.split(/\s+/),
+  `Abs Add And Cast Clip Concat ConstantOfShape Conv Cos CumSum Div Equal Erf Exp Expand GRU Gather GatherElements GatherND Gemm
+  Greater GreaterOrEqual Identity Less LessOrEqual Log LogSoftmax MatMul Max Min Mod Mul Neg NonZero Not Or Pad Pow Range Reciprocal
+  ReduceMax ReduceMean ReduceSum ReduceSumSquare Relu Reshape ScatterElements ScatterND Shape Sigmoid Sin Slice Softmax Softplus
+  Split Sqrt Squeeze Sub Sum Tanh TopK Transpose Unsqueeze Where`.split(/\s+/),
 );
 /** What the standard has gained since, and is used in its dialect. */
 const fused = [
@@ -46,6 +46,10 @@ const names = (values: readonly { readonly name?: string | null }[] | null | und
 const bodiesOf = ({ attribute }: onnxProto.onnx.INodeProto): onnxProto.onnx.IGraphProto[] =>
   (attribute ?? []).flatMap(({ g }) => g ?? []);
 
+/** Nodes and those in their bodies. */
+const withInner = (nodes: readonly onnxProto.onnx.INodeProto[]): readonly onnxProto.onnx.INodeProto[] =>
+  nodes.flatMap((node) => [node, ...bodiesOf(node).flatMap((body) => withInner(body.node ?? []))]);
+
 /** What a body reads of the graph around it. */
 function readOutside({ input, output, node }: onnxProto.onnx.IGraphProto): string[] {
   const own = new Set([...names(input), ...(node ?? []).flatMap((inner) => inner.output ?? [])]);
@@ -62,13 +66,13 @@ export function checkDialect({ builder, encode }: Pick<OnnxModel, "builder" | "e
   const model = ModelProto.decode(encode());
   const graph = model.graph ?? {};
   const nodes = graph.node ?? [];
-  const inBodies = nodes.flatMap((node) => bodiesOf(node).flatMap((body) => body.node ?? []));
-  const wrong = [...nodes, ...inBodies]
+  const all = withInner(nodes);
+  const wrong = all
     .filter(({ opType, domain }) => !isAllowed(dialect, opType ?? "", domain ?? ""))
     .map(({ name, opType, domain }) => `${name} ${domain}:${opType}`);
   expect(wrong, `operators of ${dialect}`).toEqual([]);
 
-  const domains = [...new Set(nodes.map(({ domain }) => domain ?? ""))].sort();
+  const domains = [...new Set(all.map(({ domain }) => domain ?? ""))].sort();
   const imports = (model.opsetImport ?? []).map(({ domain, version }) => [domain ?? "", Number(version)] as const);
   expect(imports.map(([domain]) => domain).sort()).toEqual(domains);
   for (const [domain, version] of imports) expect(version).toBe(domain === "" ? dialectFacts[dialect].opset : 1);
@@ -92,7 +96,7 @@ export function checkDialect({ builder, encode }: Pick<OnnxModel, "builder" | "e
   }
   expect(early, "values read before they are made").toEqual([]);
   expect(twice, "values made twice").toEqual([]);
-  expect(new Set(names(nodes)).size, "names of nodes").toBe(nodes.length);
+  expect(new Set(names(all)).size, "names of nodes").toBe(all.length);
   expect(
     names(graph.output).filter((name) => !made.has(name)),
     "outputs that nothing makes",

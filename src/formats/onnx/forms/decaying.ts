@@ -6,8 +6,8 @@ import { prefixStates } from "./prefix.ts";
 
 /** Axis of time in [B, T, …]. */
 export const TIME = 1;
-/** Enough for 2^20 tokens in a call. */
-export const LEVELS = 19;
+/** Enough for 32767 tokens in a call; states carry longer prompts from part to part. */
+export const LEVELS = 14;
 
 export interface Decaying {
   /** Of a and b: [B, T, …]. */
