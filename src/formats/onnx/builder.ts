@@ -6,10 +6,12 @@ import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
 import type { ValueType } from "./gradient/inference.ts";
 import {
+  type Adjoint,
   type Attribute,
   type BuiltNode,
   type Dialect,
   dialectFacts,
+  type NodeGroup,
   type NodeOptions,
   type Subgraph,
   type Value,
@@ -140,6 +142,7 @@ const bytesOf = (array: ArrayBufferView): Uint8Array =>
 export class OnnxBuilder {
   /** Of the graph, or of the subgraph that is being made. */
   #nodes: BuiltNode[] = [];
+  readonly #groups: NodeGroup[] = [];
   readonly #constants = new Map<Value, Constant>();
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
@@ -264,6 +267,19 @@ export class OnnxBuilder {
     } finally {
       this.#nodes = outer;
     }
+  }
+
+  /** Adds what `build` adds, as a group that is differentiated by a rule of its own. */
+  withAdjoint(inputs: readonly Value[], build: () => readonly Value[], adjoint: Adjoint): readonly Value[] {
+    const first = this.#nodes.length;
+    const outputs = build();
+    this.#groups.push({ first, end: this.#nodes.length, inputs, outputs, adjoint });
+    return outputs;
+  }
+
+  /** Groups with a rule of their own, in order. */
+  groups(): readonly NodeGroup[] {
+    return [...this.#groups];
   }
 
   /** Names, types and shapes of the inputs. */

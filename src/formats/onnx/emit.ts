@@ -2,7 +2,7 @@
 // each tensor has become.
 import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
-import type { Dim, Shape } from "../../graph/shape.ts";
+import { type Dim, type Shape, sameShape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
 import type { Dimension, OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
@@ -16,6 +16,8 @@ import {
   type Value,
   type Windows,
 } from "./lowering.ts";
+import { type Padding, planPadding } from "./padding.ts";
+import { masked as withoutPadding } from "./recurrence.ts";
 import type { StorageOptions } from "./storage.ts";
 import { loweringOf } from "./table.ts";
 import { matrixWeights } from "./weights.ts";
@@ -32,6 +34,8 @@ export interface EmitOptions {
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
   readonly windows?: Windows | undefined;
+  /** Most tokens of a call; default 2^20 − 1. */
+  readonly longest?: number | undefined;
   /** How matrices are stored; default f32. */
   readonly storage?: StorageOptions | undefined;
 }
@@ -39,7 +43,9 @@ export interface EmitOptions {
 /** Emits every node of `graph`; returns the value of a tensor of it. @throws OnnxError for an op without a form in the dialect. */
 export function emitGraph(graph: Graph, builder: OnnxBuilder, options: EmitOptions): (tensor: Tensor) => Value {
   const values = new Map<Tensor, Value>(options.leaves);
-  const emitter = createEmitter(graph, builder, options);
+  const needsMasks = options.sequence !== undefined && options.dialect === "ort";
+  const padding = needsMasks ? planPadding(graph) : { masked: new Set<Tensor>(), zero: new Set<Tensor>() };
+  const emitter = createEmitter(graph, builder, options, padding);
   for (const node of graph.nodes) {
     const [tensor] = node.outputs;
     if (tensor === undefined || values.has(tensor)) continue;
@@ -48,22 +54,23 @@ export function emitGraph(graph: Graph, builder: OnnxBuilder, options: EmitOptio
     else if (node.op.leaf === "constant") values.set(tensor, constantValue(node, emitter));
     else if (node.op.leaf !== undefined)
       throw new OnnxError(`the ${node.op.leaf} "${leafName(node)}" has no place in the ONNX graph`);
-    else emitNode(node, values, emitter);
+    else emitNode(node, values, emitter, padding);
   }
   return (tensor) => lookUp(tensor, values);
 }
 
-function emitNode(node: Node, values: Map<Tensor, Value>, emitter: OnnxEmitter): void {
+function emitNode(node: Node, values: Map<Tensor, Value>, emitter: OnnxEmitter, { masked }: Padding): void {
   const lower = loweringOf(node, emitter.dialect);
   const inputs = node.inputs.map((input) => input && lookUp(input, values));
   const { inputs: tensors, outputs, attributes } = node;
   for (const [i, value] of lower({ tensors, inputs, outputs, attributes }, emitter).entries()) {
     const output = outputs[i];
     if (output === undefined || value === undefined) continue;
-    values.set(output, value);
+    const result = masked.has(output) ? withoutPadding(value, output.shape.length - 2, emitter) : value;
+    values.set(output, result);
     // Caches are as long as all calls so far, which no symbol of ours is.
     if (output.dtype === "f32" && output.shape.every((dim) => typeof dim === "number" || dim === "B" || dim === "T"))
-      emitter.declare(value, output.shape);
+      emitter.declare(result, output.shape);
   }
 }
 
@@ -87,8 +94,10 @@ function constantValue(node: Node, emitter: OnnxEmitter): Value {
   return emitter.reshape(emitter.integers(values), [values.length], shape);
 }
 
-function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions): OnnxEmitter {
+function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions, padding: Padding): OnnxEmitter {
   const { readers } = usesOf(graph);
+  /** What was reshaped: a shape on top of another is a shape of the first. */
+  const views = new Map<Value, { readonly value: Value; readonly shape: Shape }>();
   let made = new Map<string, readonly Value[]>();
   const onceAll: OnnxEmitter["onceAll"] = (key, make) => {
     let values = made.get(key);
@@ -130,6 +139,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
   };
   const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
+    longest: options.longest ?? 2 ** 20 - 1,
     sequence: options.sequence,
     node,
     nodes,
@@ -139,13 +149,15 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
     sizes,
     once,
     onceAll,
+    isZeroForPadding: (tensor) => tensor !== undefined && padding.zero.has(tensor),
     readersOf: (tensor) => readers.get(tensor) ?? [],
     windows: options.windows ?? { past: new Map(), present: new Map() },
     derived(tensor, suffix, dims, make) {
-      if (tensor?.node.op.leaf !== "parameter") return undefined;
+      if (tensor?.node.op.leaf !== "parameter" || options.leaves.has(tensor)) return undefined;
       const name = leafName(tensor.node);
       return builder.floats(`${name}.${suffix}`, dims, () => after(options.weight(name), make));
     },
+    withAdjoint: (inputs, build, adjoint) => builder.withAdjoint(inputs, build, adjoint),
     subgraph(name, inputs, build) {
       // What is made inside can't be read outside.
       const outer = made;
@@ -164,7 +176,17 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions)
       builder.declare(x, shape.map(named));
       return x;
     },
-    reshape: (x, from, to) => node("Reshape", [x, staticShape(from, to, integers) ?? sizes(to)]),
+    reshape(x, from, to) {
+      const source = views.get(x) ?? { value: x, shape: from };
+      if (sameShape(source.shape, to)) return source.value;
+      const view = node("Reshape", [source.value, staticShape(source.shape, to, integers) ?? sizes(to)]);
+      views.set(view, source);
+      return view;
+    },
+    sourceOf(x, shape) {
+      const source = views.get(x);
+      return source !== undefined && sameShape(source.shape, shape) ? source.value : undefined;
+    },
   };
   const { weight, storage = {} } = options;
   return { ...emit, weights: matrixWeights({ readers, builder, emit, weight, storage, given: options.leaves }) };

@@ -53,6 +53,22 @@ export interface BuiltNode {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** The gradients of a group's inputs from those of its outputs; undefined are those that are none, and that `needs` denies. */
+export type Adjoint = (
+  gradients: readonly (Value | undefined)[],
+  needs: readonly boolean[],
+) => readonly (Value | undefined)[];
+
+/** Nodes that are differentiated together, by a rule that is shorter than those of all of them. */
+export interface NodeGroup {
+  /** Among all nodes, the first of them and the first after them. */
+  readonly first: number;
+  readonly end: number;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly adjoint: Adjoint;
+}
+
 /** Whole numbers are INT attributes; fractions and `{ float }` are FLOAT. */
 export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 
@@ -85,6 +101,8 @@ export interface Windows {
 
 export interface OnnxEmitter {
   readonly dialect: Dialect;
+  /** Most tokens of a call that the graph is to serve. */
+  readonly longest: number;
   /** Undefined where a graph is no model: then nothing is padding, and positions are inputs like others. */
   readonly sequence: Sequence | undefined;
   /** Adds a node; an absent input is undefined. Returns its first output. */
@@ -99,6 +117,10 @@ export interface OnnxEmitter {
   integer(value: number): Value;
   /** The sizes of `shape` at run time, int64 [rank]. */
   sizes(shape: Shape): Value;
+  /** What `x` is another shape of, where that has the shape `shape`. */
+  sourceOf(x: Value, shape: Shape): Value | undefined;
+  /** Whether a tensor needs no mask: it is zero for tokens that are padding. */
+  isZeroForPadding(tensor: Tensor | undefined): boolean;
   /** x under another shape; both have the same elements. */
   reshape(x: Value, from: Shape, to: Shape): Value;
   /** A value of shape `dims` made from those of a parameter, and stored; undefined where `tensor` is no parameter. */
@@ -114,6 +136,8 @@ export interface OnnxEmitter {
   readonly windows: Windows;
   /** Products with and look-ups in matrix parameters, as the file stores them. */
   readonly weights: MatrixWeights;
+  /** What `build` emits, differentiated by `adjoint` where the graph is: nothing else reads f32 values from inside. */
+  withAdjoint(inputs: readonly Value[], build: () => readonly Value[], adjoint: Adjoint): readonly Value[];
   /** A graph for an attribute, with f32 inputs called after `inputs`; `build` emits its nodes and returns its outputs, f32. */
   subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph;
   /**

@@ -1,6 +1,6 @@
 // The states of a model as inputs and outputs of an ONNX graph, under the names and in the shapes that transformers.js keeps
 // its caches in. What a runtime hands back unread may be laid out as suits the graph; only shapes are agreed on.
-import { type Dim, fixedDimAt, type Shape } from "../../graph/shape.ts";
+import { type Dim, fixedDimAt } from "../../graph/shape.ts";
 import type { StateBinding, Tensor } from "../../graph/types.ts";
 import type { Dimension, OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
@@ -86,11 +86,9 @@ export function statePorts(states: readonly StateBinding[], { numbers, apart = f
       else group.push(binding);
     } else {
       const kind = place.state.startsWith("ssm") ? "ssm" : place.state === "shift" ? "shift" : "recurrent";
-      const swapped = kind === "ssm" && binding.output.node.op.name === "linear_attention";
-      const [b = 1, h = 1, n = 1, p = 1] = shape;
       ports.push({
         ...named(kind, place),
-        shape: (swapped ? [b, h, p, n] : shape).map(dimension),
+        shape: shape.map(dimension),
         bindings: [binding],
         kind: "plain",
       });
@@ -118,9 +116,6 @@ const exchange = (x: Value, builder: OnnxBuilder): Value =>
 const int64 = (values: readonly number[], builder: OnnxBuilder): Value =>
   builder.integers(`integers.${values.join(".")}`, [values.length], values);
 
-/** −1 stands for the batch. */
-const target = (shape: Shape): number[] => shape.map((dim) => (typeof dim === "number" ? dim : -1));
-
 /** Adds the input of a port; sets the value of each state that it carries. */
 export function readPort(
   port: StatePort,
@@ -131,13 +126,8 @@ export function readPort(
   const value = builder.input(port.past, "f32", port.shape);
   const first = present(port.bindings[0], "state").input;
   if (port.kind === "window" && port.bindings.length === 1) windows.set(first, value);
-  if (port.kind === "cache") {
+  if (port.kind !== "window") {
     leaves.set(first, value);
-    return;
-  }
-  if (port.kind === "plain") {
-    const [inner] = builder.nodes("Reshape", [value, int64(target(first.shape), builder)], 1);
-    leaves.set(first, present(inner, "state"));
     return;
   }
   const columns = Number(port.shape[2]);
@@ -167,12 +157,8 @@ export function writePort(
   }
   const values = port.bindings.map(({ output }) => emitted(output));
   const [first] = values;
-  if (port.kind === "cache") builder.output(port.present, present(first, "cache"), "f32", shape);
-  else if (port.kind === "plain") {
-    const outer = port.shape.map((dim) => (typeof dim === "number" ? dim : -1));
-    const [value] = builder.nodes("Reshape", [first, int64(outer, builder)], 1);
-    builder.output(port.present, present(value, "state"), "f32", shape);
-  } else {
+  if (port.kind !== "window") builder.output(port.present, present(first, "state"), "f32", shape);
+  else {
     const columns = values.map((value) => exchange(value, builder));
     const [joined] = columns.length === 1 ? columns : builder.nodes("Concat", columns, 1, { attributes: { axis: 1 } });
     // A column of zeros in the place of the oldest.

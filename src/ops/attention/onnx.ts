@@ -10,6 +10,7 @@ import {
 } from "../../formats/onnx/lowering.ts";
 import type { Shape } from "../../graph/shape.ts";
 import { bias } from "./onnx-mask.ts";
+import { hasGroupQueryForm, toGroupQuery } from "./onnx-ort.ts";
 import { toStandardOnnx } from "./onnx-standard.ts";
 import type { AttentionAttributes } from "./op.ts";
 import { attentionSizes } from "./sizes.ts";
@@ -66,7 +67,7 @@ const softmax = (scores: Value, emit: OnnxEmitter): Value =>
   emit.node("Softmax", [scores], { attributes: { axis: -1 } });
 
 export const toOnnx: OnnxForms<AttentionAttributes> = {
-  ort: fromPrimitives,
+  ort: (context, emit) => (hasGroupQueryForm(context, emit) ? toGroupQuery : fromPrimitives)(context, emit),
   onnx: (context, emit) => (isStandard(context, emit) ? toStandardOnnx : fromPrimitives)(context, emit),
   portable: fromPrimitives,
 };

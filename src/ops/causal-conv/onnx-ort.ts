@@ -25,7 +25,8 @@ export const toOrtOnnx: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs,
   const whole = port !== undefined && idle !== undefined;
   const window = whole ? port : past && exchanged(past);
   const kernel = idle ?? emit.reshape(present(inputs[1], "w"), weight.shape, [channels, 1, taps]);
-  const columns = exchanged(masked(present(inputs[0], "x"), 1, emit));
+  const tokens = present(inputs[0], "x");
+  const columns = exchanged(emit.isZeroForPadding(tensors[0]) ? tokens : masked(tokens, 1, emit));
   const [y, after] = emit.nodes("CausalConvWithState", [columns, kernel, bias, window], 2, { contrib: true });
   const activated =
     attributes.activation === "silu" ? emit.node("Mul", [y, emit.node("Sigmoid", [y])]) : present(y, "y");

@@ -2,14 +2,12 @@
 // each key. Tensors are [B, key heads, state heads of each, chunks, tokens, channels].
 import { arithmetic, END } from "../../formats/onnx/forms/arithmetic.ts";
 import { type Chunks, last, lower, pairDecays } from "../../formats/onnx/forms/chunks.ts";
-import { prefixStates } from "../../formats/onnx/forms/prefix.ts";
+import { levelsFor, prefixStates } from "../../formats/onnx/forms/prefix.ts";
 import { type OnnxEmitter, present, type Value } from "../../formats/onnx/lowering.ts";
 import type { Shape } from "../../graph/shape.ts";
 
 /** Axis of the chunks. */
 const CHUNKS = 3;
-/** For chunks of 16: enough for 2^17 tokens in a call. */
-const LEVELS = 12;
 
 export type Which = "last" | "but last";
 
@@ -79,7 +77,7 @@ export function decayOfKeys(
   keys: Value,
   _columns: Value,
   logs: Value,
-  { size, count }: Chunks,
+  { size, count, longest }: Chunks,
   emit: OnnxEmitter,
 ): ChunkDecay {
   const { add, sub, mul, exp, matMul, concat, cumSum, slice, unsqueeze, squeeze, transpose } = arithmetic(emit);
@@ -103,7 +101,13 @@ export function decayOfKeys(
           inputShape: shape,
           axis: CHUNKS,
           length: emit.once(`all but one of ${count}`, () => sub(count, emit.integers([1]))),
-          levels: LEVELS,
+          levels: levelsFor(Math.ceil(emit.longest / longest) - 1),
+          // A key's decay is that of all its values.
+          linear: {
+            transposed: (a) => a,
+            ofDecay: (g, state) =>
+              emit.node("ReduceSum", [mul(g, state), emit.integers([-1])], { attributes: { keepdims: 1 } }),
+          },
           decays: [part(factor, "but last", emit)],
           inputs: [written],
           initial: [first],

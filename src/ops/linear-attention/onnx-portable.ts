@@ -2,7 +2,7 @@
 // the states between chunks (Yang et al. 2024, arXiv 2312.06635, section 4; for the delta rules 2406.06484, section 3).
 import { arithmetic } from "../../formats/onnx/forms/arithmetic.ts";
 import { chunksOf, cut, last, uncut } from "../../formats/onnx/forms/chunks.ts";
-import { prefixStates } from "../../formats/onnx/forms/prefix.ts";
+import { levelsFor, prefixStates } from "../../formats/onnx/forms/prefix.ts";
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
 import type { Tensor } from "../../graph/types.ts";
@@ -16,8 +16,6 @@ const CHUNK = 64;
 const CHUNK_OF_KEY_DECAYS = 16;
 /** Axis of the chunks in [B, key heads, state heads of each, chunks, tokens, channels]. */
 const CHUNKS = 3;
-/** Enough for 2^17 tokens in a call; states carry longer prompts from part to part. */
-const levelsFor = (chunk: number): number => 16 - Math.log2(chunk);
 
 /** From [B, chunks, tokens, key heads, state heads of each, channels] to heads before chunks; the way back is the same. */
 const HEADS_FIRST = [0, 3, 4, 1, 2, 5] as const;
@@ -87,7 +85,11 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
         inputShape: [batch, keyHeads, groups, 1, keyDim, valueDim],
         axis: CHUNKS,
         length: emit.once(`all but one of ${chunks.count}`, () => sub(chunks.count, one)),
-        levels: levelsFor(longest),
+        levels: levelsFor(Math.ceil(emit.longest / longest) - 1),
+        linear: {
+          transposed: (a) => transpose(a, [0, 1, 2, 3, 5, 4]),
+          ofDecay: (g, state) => matMul(g, transpose(state, [0, 1, 2, 3, 5, 4])),
+        },
         decays: [transition],
         inputs: [decay.written(fresh, "but last")],
         initial: [first],

@@ -20,13 +20,16 @@ const toOrt: OnnxLowering<LinearAttentionAttributes> = ({ tensors, inputs, attri
   if (decay !== undefined && decayShape !== undefined) {
     const whole: Shape = [batch, time, ...decayShape.slice(2)];
     if (decayShape[0] !== batch || decayShape[1] !== time) decay = emit.node("Expand", [decay, emit.sizes(whole)]);
-    decay = masked(decayShape.length === 4 ? flat(decay, whole) : decay, 1, emit);
+    decay = decayShape.length === 4 ? flat(decay, whole) : decay;
+    if (!emit.isZeroForPadding(tensors[3])) decay = masked(decay, 1, emit);
   }
+  const key = flat(present(inputs[1], "k"), k.shape);
+  const writesNothing = emit.isZeroForPadding(tensors[1]) || emit.isZeroForPadding(tensors[2]);
   const { output, state } = recurrence(
     {
       rule: attributes.rule,
       query: flat(present(inputs[0], "q"), q.shape),
-      key: masked(flat(present(inputs[1], "k"), k.shape), 1, emit),
+      key: writesNothing ? key : masked(key, 1, emit),
       value: flat(present(inputs[2], "v"), v.shape),
       past: inputs[5],
       decay,

@@ -104,6 +104,13 @@ describe("loss and gradients", () => {
     // Retnet is ill-conditioned: its logits in f32 are 1.4e-4 off already.
     const tolerance = file === "retnet.yaml" ? 3e-3 : 1e-3;
     const weights = lively(spec);
+    // Three times as large it would be below −16, where onnxruntime's Softplus is 0 and nothing decays any more.
+    for (const [name, values] of weights)
+      if (name.endsWith("a_param"))
+        weights.set(
+          name,
+          values.map((x) => x / 3),
+        );
     const training = buildOnnxTraining(spec, readWeight(weights));
     checkDialect(training);
     const session = await open(training);
@@ -142,7 +149,7 @@ describe("training in onnxruntime", () => {
     const training = buildOnnxTraining(spec, readWeight(weights));
     const session = await open(training);
     const ours = await reference(spec, copy, length);
-    const rate = 0.5;
+    const rate = 0.1;
     const descend = (values: Float32Array, gradient: Float32Array): void => {
       for (const [i, slope] of gradient.entries()) values[i] = (values[i] ?? 0) - rate * slope;
     };

@@ -2,12 +2,10 @@
 import type { Shape } from "../../../graph/shape.ts";
 import { type OnnxEmitter, present, type Value } from "../lowering.ts";
 import { arithmetic } from "./arithmetic.ts";
-import { prefixStates } from "./prefix.ts";
+import { levelsFor, prefixStates } from "./prefix.ts";
 
 /** Axis of time in [B, T, …]. */
 export const TIME = 1;
-/** Enough for 32767 tokens in a call; states carry longer prompts from part to part. */
-export const LEVELS = 14;
 
 export interface Decaying {
   /** Of a and b: [B, T, …]. */
@@ -27,7 +25,8 @@ export function decayingStates({ shape, decay, input, initial }: Decaying, emit:
     {
       axis: TIME,
       length: emit.sizes(shape.slice(TIME, TIME + 1)),
-      levels: LEVELS,
+      levels: levelsFor(emit.longest),
+      linear: { transposed: (a) => a, ofDecay: mul },
       decayShape: shape,
       inputShape: shape,
       decays: [decay],

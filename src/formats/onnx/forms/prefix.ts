@@ -8,6 +8,13 @@ import { arithmetic, END } from "./arithmetic.ts";
 
 export type Values = readonly Value[];
 
+export interface LinearScan {
+  /** What a decay does to a gradient that goes back over it. */
+  transposed(decay: Value): Value;
+  /** The gradient of a decay, from that of the state after it and the state before it. */
+  ofDecay(gradient: Value, before: Value): Value;
+}
+
 export interface PrefixScan {
   /** The axis of the sequence in `decays` and `inputs`. */
   readonly axis: number;
@@ -24,10 +31,63 @@ export interface PrefixScan {
   readonly inputs: Values;
   /** The state before the first element, with one element along the axis. */
   readonly initial: Values | undefined;
+  /** Where a state is one value that decays linearly: what makes the backward pass a scan from the end. */
+  readonly linear?: LinearScan;
   /** The decays of two elements one after the other. */
   compose(earlier: Values, later: Values): Values;
   /** The state after an element that stands for 2^level of the sequence. */
   advance(state: Values, decays: Values, inputs: Values, level: number): Values;
+}
+
+/** The levels that a scan of `elements` needs. */
+export const levelsFor = (elements: number): number => Math.max(1, Math.ceil(Math.log2(elements + 1)) - 1);
+
+/** The states after each element, of the shapes of `inputs`. */
+export function prefixStates(scan: PrefixScan, emit: OnnxEmitter): Values {
+  const { linear, decays, inputs, initial = [] } = scan;
+  if (linear === undefined) return statesOf(scan, emit);
+  let states: Values = [];
+  return emit.withAdjoint(
+    [...decays, ...inputs, ...initial],
+    () => {
+      states = statesOf(scan, emit);
+      return states;
+    },
+    ([gradient], [, , needsInitial = false]) =>
+      gradient === undefined ? [] : backwards(scan, linear, states[0] ?? "", gradient, needsInitial, emit),
+  );
+}
+
+/**
+ * The gradients of decay, input and initial state of h ← a h + b: with g those of the states, G ← aᵀ G + g from the last element to
+ * the first is that of b, and G hᵀ, h being the state before, that of a.
+ */
+function backwards(
+  scan: PrefixScan,
+  { transposed, ofDecay }: LinearScan,
+  states: Value,
+  gradient: Value,
+  needsInitial: boolean,
+  emit: OnnxEmitter,
+): Values {
+  const { axis, length } = scan;
+  const { slice, concat, mul } = arithmetic(emit);
+  const reversed = (x: Value): Value => slice(x, axis, -1, -END, -1);
+  const butLast = (x: Value): Value => slice(x, axis, 0, -1);
+  const first = (x: Value): Value => slice(x, axis, 0, 1);
+  const nothing = (x: Value): Value => mul(x, emit.floats([0]));
+  const back = reversed(transposed(scan.decays[0] ?? ""));
+  // Each gradient goes back over the decay of the element after it; the last over none, and what stands there is not read.
+  const decays = concat([first(back), butLast(back)], axis);
+  const [sums = ""] = statesOf({ ...scan, decays: [decays], inputs: [reversed(gradient)], initial: undefined }, emit);
+  const ofInput = reversed(sums);
+  const start = scan.initial?.[0];
+  const before = start === undefined ? nothing(first(states)) : slice(start, axis, 0, length);
+  const decayGradient = ofDecay(ofInput, concat([before, butLast(states)], axis));
+  if (start === undefined || !needsInitial) return [decayGradient, ofInput];
+  // The decay of the first element, seen as a scan of one: nothing where there is no element.
+  const [ofInitial = ""] = scan.advance([first(ofInput)], [first(reversed(back))], [nothing(first(ofInput))], 0);
+  return [decayGradient, ofInput, first(concat([ofInitial, nothing(start)], axis))];
 }
 
 interface Elements {
@@ -44,9 +104,8 @@ interface Part {
   readonly size: string;
 }
 
-/** The states after each element, of the shapes of `inputs`. */
-export function prefixStates(scan: PrefixScan, emit: OnnxEmitter): Values {
-  const { axis, levels, compose, advance } = scan;
+function statesOf(scan: PrefixScan, emit: OnnxEmitter): Values {
+  const { axis, compose, advance } = scan;
   const { slice, concat } = arithmetic(emit);
   const shaped = (x: Value, shape: Shape, size: string): Value =>
     emit.declare(
@@ -59,22 +118,22 @@ export function prefixStates(scan: PrefixScan, emit: OnnxEmitter): Values {
     decays: take(decays, scan.decayShape, part),
     inputs: take(inputs, scan.inputShape, part),
   });
-  const joined = [{ decays: scan.decays, inputs: withInitial(scan, emit) }];
-  for (const [level, { decays, inputs }] of joined.entries()) {
-    if (level === levels) break;
+  const joined: Elements[] = [{ decays: scan.decays, inputs: withInitial(scan, emit) }];
+  for (const [level, elements] of joined.entries()) {
+    if (level === scan.levels) break;
     // An element without a partner, at the end, is not joined.
     const size = `1/${2 ** (level + 1)}`;
-    const earlier = takeBoth({ decays, inputs }, { start: 0, end: -1, step: 2, size });
-    const later = takeBoth({ decays, inputs }, { start: 1, end: END, step: 2, size });
+    const earlier = takeBoth(elements, { start: 0, end: -1, step: 2, size });
+    const later = takeBoth(elements, { start: 1, end: END, step: 2, size });
     joined.push({
       decays: compose(earlier.decays, later.decays),
       inputs: advance(earlier.inputs, later.decays, later.inputs, level),
     });
   }
-  // Of too long a sequence more than one element is left here, and the places below are out of range.
   const firstOf = (inputs: Values, level: number): Values =>
     take(inputs, scan.inputShape, { start: 0, end: 1, step: 1, size: `first of 1/${2 ** level}` });
-  let states = firstOf(joined.pop()?.inputs ?? [], levels);
+  // Of too long a sequence more than one element is left here, and the places below are out of range.
+  let states = firstOf(joined.pop()?.inputs ?? [], scan.levels);
   for (const [level, elements] of [...joined.entries()].reverse()) {
     const { pairs, order } = placesOf(scan.length, level, emit);
     const size = `followers in 1/${2 ** level}`;
