@@ -42,7 +42,8 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
     inputs[3] && masked(everyToken(inputs[3], present(tensors[3], "decay"), shape, emit), perKey ? 2 : 1, emit);
   let decay: ChunkDecay;
   if (logs === undefined) decay = noDecay(keys, columns, chunks, emit);
-  else if (perKey) decay = decayOfKeys(keys, columns, arranged(logs, [keyHeads, groups], keyDim), chunks, emit);
+  else if (perKey)
+    decay = decayOfKeys(keys, columns, arranged(logs, [keyHeads, groups], keyDim), valueDim, chunks, emit);
   else decay = decayOfStates(keys, columns, gate(logs), chunks, emit);
 
   const zeros = (): Value => emit.node("Expand", [emit.floats([0]), emit.sizes([batch, stateHeads, keyDim, valueDim])]);
@@ -59,7 +60,7 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
   /** Nothing that is written depends on a state: all chunks' writes are known. */
   function plainWrites(): { readonly states: Value; readonly writes: Value } {
     const written = decay.written(values, "but last");
-    return { states: decay.carried(first, written), writes: values };
+    return { states: decay.carried(first, written, [batch, keyHeads, groups, 1, keyDim, valueDim]), writes: values };
   }
 
   /**
@@ -81,6 +82,8 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
     const one = emit.integers([1]);
     const [after] = prefixStates(
       {
+        decayShape: [batch, keyHeads, groups, 1, keyDim, keyDim],
+        inputShape: [batch, keyHeads, groups, 1, keyDim, valueDim],
         axis: CHUNKS,
         length: emit.once(`all but one of ${chunks.count}`, () => sub(chunks.count, one)),
         levels: levelsFor(Math.ceil(emit.longest / longest) - 1),
