@@ -147,6 +147,7 @@ export class OnnxBuilder {
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
   readonly #names = new Map<string, number>();
+  readonly #declared = new Map<Value, Port>();
   readonly dialect: Dialect;
   /** Which tensor of the model's graph the nodes that follow come from. */
   scope = "";
@@ -207,6 +208,19 @@ export class OnnxBuilder {
       this.#constants.set(name, { dims, type: "i64", content: name, bytes: () => bytes });
     }
     return name;
+  }
+
+  /** What the size of an axis of an input is called. */
+  sizeOf(input: Value, axis: number): Dimension | undefined {
+    return this.#inputs.find(({ name }) => name === input)?.shape[axis];
+  }
+
+  /**
+   * Says what is known of the shape of an f32 value between nodes. Runtimes plan memory by it: where sizes have names, values of
+   * equal size share a buffer, and onnxruntime opens large graphs far sooner.
+   */
+  declare(value: Value, shape: readonly Dimension[]): void {
+    this.#declared.set(value, { name: value, dtype: "f32", shape });
   }
 
   /** A name that no value and no node has had. */
@@ -347,6 +361,9 @@ export class OnnxBuilder {
         input: this.#inputs.filter(({ name, optional }) => !optional || read.has(name)).map(valueInfo),
         output: this.#outputs.map(valueInfo),
         initializer,
+        valueInfo: nodes.flatMap(({ outputs }) =>
+          outputs.flatMap((output) => this.#declared.get(output) ?? []).map(valueInfo),
+        ),
         node: nodes.map((node) => nodeProto(node, read)),
       },
     });

@@ -4,7 +4,7 @@ import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
 import { type Dim, type Shape, sameShape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
-import type { OnnxBuilder } from "./builder.ts";
+import type { Dimension, OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
 import {
@@ -66,7 +66,11 @@ function emitNode(node: Node, values: Map<Tensor, Value>, emitter: OnnxEmitter, 
   for (const [i, value] of lower({ tensors, inputs, outputs, attributes }, emitter).entries()) {
     const output = outputs[i];
     if (output === undefined || value === undefined) continue;
-    values.set(output, masked.has(output) ? withoutPadding(value, output.shape.length - 2, emitter) : value);
+    const result = masked.has(output) ? withoutPadding(value, output.shape.length - 2, emitter) : value;
+    values.set(output, result);
+    // Caches are as long as all calls so far, which no symbol of ours is.
+    if (output.dtype === "f32" && output.shape.every((dim) => typeof dim === "number" || dim === "B" || dim === "T"))
+      emitter.declare(result, output.shape);
   }
 }
 
@@ -163,6 +167,14 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
       } finally {
         made = outer;
       }
+    },
+    declare(x, shape) {
+      const named = (dim: Dim | string): Dimension => {
+        const source = options.symbols.get(dim as Dim);
+        return (source && builder.sizeOf(source.value, source.axis)) ?? dim;
+      };
+      builder.declare(x, shape.map(named));
+      return x;
     },
     reshape(x, from, to) {
       const source = views.get(x) ?? { value: x, shape: from };

@@ -1,6 +1,6 @@
 // What an op's onnx.ts is given and what it hands back. A facet turns one node of our graph into ONNX nodes; it knows
 // neither the file nor the model that it is part of.
-import type { DType, Shape } from "../../graph/shape.ts";
+import type { Dim, DType, Shape } from "../../graph/shape.ts";
 import type { Node, Tensor } from "../../graph/types.ts";
 import type { MatrixWeights } from "./weights.ts";
 
@@ -140,6 +140,11 @@ export interface OnnxEmitter {
   withAdjoint(inputs: readonly Value[], build: () => readonly Value[], adjoint: Adjoint): readonly Value[];
   /** A graph for an attribute, with f32 inputs called after `inputs`; `build` emits its nodes and returns its outputs, f32. */
   subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph;
+  /**
+   * Says what shape an f32 value has at run time; a symbol that is none of the model's is a size with a name of its own. Values
+   * whose sizes have the same names can share memory.
+   */
+  declare(x: Value, shape: readonly (Dim | string)[]): Value;
   /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
   once(key: string, make: () => Value): Value;
   /** The same for several values. */

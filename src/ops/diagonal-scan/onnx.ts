@@ -33,6 +33,8 @@ const toPortableOnnx: OnnxLowering<DiagonalScanAttributes> = ({ tensors, inputs,
   const states = complex(
     prefixStates(
       {
+        decayShape: [],
+        inputShape: [batch, time, ...modes],
         axis: TIME,
         length: emit.sizes([time]),
         levels: levelsFor(emit.longest),

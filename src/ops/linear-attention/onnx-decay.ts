@@ -4,6 +4,7 @@ import { arithmetic, END } from "../../formats/onnx/forms/arithmetic.ts";
 import { type Chunks, last, lower, pairDecays } from "../../formats/onnx/forms/chunks.ts";
 import { levelsFor, prefixStates } from "../../formats/onnx/forms/prefix.ts";
 import { type OnnxEmitter, present, type Value } from "../../formats/onnx/lowering.ts";
+import type { Shape } from "../../graph/shape.ts";
 
 /** Axis of the chunks. */
 const CHUNKS = 3;
@@ -19,8 +20,8 @@ export interface ChunkDecay {
   written(x: Value, which: Which): Value;
   /** A state [.., chunks, keys, values] after a chunk that writes nothing. */
   faded(state: Value, which: Which): Value;
-  /** The states before each chunk, from the one before all and from what each chunk but the last leaves. */
-  carried(first: Value, written: Value): Value;
+  /** The states before each chunk, from the one before all, of the shape given, and from what each but the last leaves. */
+  carried(first: Value, written: Value, shape: Shape): Value;
 }
 
 const part = (x: Value, which: Which, emit: OnnxEmitter): Value =>
@@ -94,9 +95,11 @@ export function decayOfKeys(
     pairs: (x) => squeeze(matMul(decayed, unsqueeze(x, -1)), -1),
     written: (x, which) => matMul(part(atEnd, which, emit), part(x, which, emit)),
     faded: (state, which) => mul(part(factor, which, emit), state),
-    carried(first, written) {
+    carried(first, written, shape) {
       const [after] = prefixStates(
         {
+          decayShape: [...shape.slice(0, -1), 1],
+          inputShape: shape,
           axis: CHUNKS,
           length: emit.once(`all but one of ${count}`, () => sub(count, emit.integers([1]))),
           levels: levelsFor(Math.ceil(emit.longest / longest) - 1),

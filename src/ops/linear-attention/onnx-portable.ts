@@ -60,7 +60,7 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
   /** Nothing that is written depends on a state: all chunks' writes are known. */
   function plainWrites(): { readonly states: Value; readonly writes: Value } {
     const written = decay.written(values, "but last");
-    return { states: decay.carried(first, written), writes: values };
+    return { states: decay.carried(first, written, [batch, keyHeads, groups, 1, keyDim, valueDim]), writes: values };
   }
 
   /**
@@ -82,6 +82,8 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
     const one = emit.integers([1]);
     const [after] = prefixStates(
       {
+        decayShape: [batch, keyHeads, groups, 1, keyDim, keyDim],
+        inputShape: [batch, keyHeads, groups, 1, keyDim, valueDim],
         axis: CHUNKS,
         length: emit.once(`all but one of ${chunks.count}`, () => sub(chunks.count, one)),
         levels: levelsFor(Math.ceil(emit.longest / longest) - 1),

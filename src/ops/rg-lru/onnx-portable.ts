@@ -57,10 +57,10 @@ export const toPortableOnnx: OnnxLowering<RgLruAttributes> = ({ tensors, inputs 
   const factor = damping(logs, firstTokens(shape, position, emit), emit);
   const states = decayingStates(
     {
+      shape,
       decay: exp(masked(logs, 1, emit)),
       input: masked(mul(present(x, "x"), factor), 1, emit),
       initial: h0,
-      time: shape[1] ?? 1,
     },
     emit,
   );

@@ -71,6 +71,8 @@ const toPortableOnnx: OnnxLowering<WkvAttributes> = ({ tensors, inputs }, emit) 
   const after = sums(
     prefixStates(
       {
+        decayShape: [],
+        inputShape: shape,
         axis: TIME,
         length: emit.sizes([time]),
         levels: levelsFor(emit.longest),

@@ -2,6 +2,7 @@
 // joined two by two until one is left (each level half as long as the one below it), and on the way back every level gets its
 // states from those of the level above (Blelloch 1990, "Prefix Sums and Their Applications"). The graph has all levels that the
 // longest sequence needs; those beyond a shorter one are empty tensors and cost next to nothing.
+import type { Shape } from "../../../graph/shape.ts";
 import type { OnnxEmitter, Value } from "../lowering.ts";
 import { arithmetic, END } from "./arithmetic.ts";
 
@@ -22,6 +23,10 @@ export interface PrefixScan {
   readonly levels: number;
   /** What each element does to the state before it; nothing where that is the same for all. */
   readonly decays: Values;
+  /** Of each of `decays`, whatever it has on the axis of the sequence. */
+  readonly decayShape: Shape;
+  /** Of each of `inputs`, likewise. */
+  readonly inputShape: Shape;
   /** The state that each element leaves behind where there was none before it. */
   readonly inputs: Values;
   /** The state before the first element, with one element along the axis. */
@@ -85,32 +90,63 @@ function backwards(
   return [decayGradient, ofInput, first(concat([ofInitial, nothing(start)], axis))];
 }
 
+interface Elements {
+  readonly decays: Values;
+  readonly inputs: Values;
+}
+
+/** A slice along the axis of the sequence. */
+interface Part {
+  readonly start: number;
+  readonly end: number | Value;
+  readonly step: number;
+  /** What its length is called. */
+  readonly size: string;
+}
+
 function statesOf(scan: PrefixScan, emit: OnnxEmitter): Values {
   const { axis, compose, advance } = scan;
   const { slice, concat } = arithmetic(emit);
-  const take = (values: Values, start: number, end: number | Value, step = 1): Values =>
-    values.map((x) => slice(x, axis, start, end, step));
-  const joined = [{ decays: scan.decays, inputs: withInitial(scan, emit) }];
-  for (const [level, { decays, inputs }] of joined.entries()) {
+  const shaped = (x: Value, shape: Shape, size: string): Value =>
+    emit.declare(
+      x,
+      shape.map((dim, i) => (i === axis ? `${size} of ${scan.length}` : dim)),
+    );
+  const take = (values: Values, shape: Shape, part: Part): Values =>
+    values.map((x) => shaped(slice(x, axis, part.start, part.end, part.step), shape, part.size));
+  const takeBoth = ({ decays, inputs }: Elements, part: Part): Elements => ({
+    decays: take(decays, scan.decayShape, part),
+    inputs: take(inputs, scan.inputShape, part),
+  });
+  const joined: Elements[] = [{ decays: scan.decays, inputs: withInitial(scan, emit) }];
+  for (const [level, elements] of joined.entries()) {
     if (level === scan.levels) break;
     // An element without a partner, at the end, is not joined.
-    const earlier = { decays: take(decays, 0, -1, 2), inputs: take(inputs, 0, -1, 2) };
-    const later = { decays: take(decays, 1, END, 2), inputs: take(inputs, 1, END, 2) };
+    const size = `1/${2 ** (level + 1)}`;
+    const earlier = takeBoth(elements, { start: 0, end: -1, step: 2, size });
+    const later = takeBoth(elements, { start: 1, end: END, step: 2, size });
     joined.push({
       decays: compose(earlier.decays, later.decays),
       inputs: advance(earlier.inputs, later.decays, later.inputs, level),
     });
   }
+  const firstOf = (inputs: Values, level: number): Values =>
+    take(inputs, scan.inputShape, { start: 0, end: 1, step: 1, size: `first of 1/${2 ** level}` });
   // Of too long a sequence more than one element is left here, and the places below are out of range.
-  let states = take(joined.pop()?.inputs ?? [], 0, 1);
-  for (const [level, { decays, inputs }] of [...joined.entries()].reverse()) {
+  let states = firstOf(joined.pop()?.inputs ?? [], scan.levels);
+  for (const [level, elements] of [...joined.entries()].reverse()) {
     const { pairs, order } = placesOf(scan.length, level, emit);
+    const size = `followers in 1/${2 ** level}`;
     // States at odd places are those of the level above; those at even places follow one of them.
-    const even = advance(take(states, 0, pairs), take(decays, 2, END, 2), take(inputs, 2, END, 2), level);
-    const first = take(inputs, 0, 1);
-    states = states.map((odd, i) =>
-      emit.node("Gather", [concat([first[i] ?? "", even[i] ?? "", odd], axis), order], { attributes: { axis } }),
-    );
+    const before = take(states, scan.inputShape, { start: 0, end: pairs, step: 1, size });
+    const followers = takeBoth(elements, { start: 2, end: END, step: 2, size });
+    const even = advance(before, followers.decays, followers.inputs, level);
+    const first = firstOf(elements.inputs, level);
+    const whole = (x: Value): Value => shaped(x, scan.inputShape, `1/${2 ** level}`);
+    states = states.map((odd, i) => {
+      const all = whole(concat([first[i] ?? "", even[i] ?? "", odd], axis));
+      return whole(emit.node("Gather", [all, order], { attributes: { axis } }));
+    });
   }
   return states;
 }
