@@ -105,7 +105,7 @@ if (values.write === true) {
   const text = readFileSync(file, "utf8");
   const head = ["weights", "options", "files", "bits per byte", "next byte right"];
   const table = [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-  const section = /(<!-- quality -->)[\s\S]*?(<!-- \/quality -->)/;
+  const section = /(<!-- quantisation -->)[\s\S]*?(<!-- \/quantisation -->)/;
   if (!section.test(text)) throw new Error("docs/onnx.md has no place for the table");
   writeFileSync(file, text.replace(section, `$1\n${table}\n$2`));
 }

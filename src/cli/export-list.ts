@@ -5,6 +5,11 @@ import { verified } from "../formats/onnx/verified.generated.ts";
 import { dataTypes } from "../model/node/onnx.ts";
 import { formatTable } from "./table.ts";
 
+const measures = {
+  largest: "the largest, relative to the largest logit",
+  rms: "root mean square, relative to that of the logits",
+} as const;
+
 /** Prints them. */
 export function listOnnx(json: boolean): void {
   if (json) {
@@ -21,9 +26,11 @@ export function listOnnx(json: boolean): void {
     reasons.set(result, [...models, `${name} ${dialect}`]);
     return `– [${[...reasons.keys()].indexOf(result) + 1}]`;
   };
-  const rows = verified.map(({ name, dialects: results, transformersJs }) => [
+  const narrow = dataTypes.filter((type) => type !== "f32");
+  const rows = verified.map(({ name, dialects: results, types, transformersJs }) => [
     name,
     ...dialects.map((dialect) => cell(name, dialect, results[dialect])),
+    ...narrow.map((type) => cell(name, type, types[type])),
     transformersJs ?? "–",
   ]);
   const parts = [
@@ -34,10 +41,16 @@ export function listOnnx(json: boolean): void {
       [0, 2],
     ),
     "",
-    `Weights: ${dataTypes.map((type) => `${type} (error up to ${tolerances[type]} of the largest logit)`).join(", ")}`,
+    "Weights (--dtype, --quantize): what a logit's error may be for an export to be written",
+    formatTable(
+      ["", "", ""],
+      dataTypes.map((type) => [type, String(tolerances[type]?.most ?? ""), measures[tolerances[type]?.of ?? "rms"]]),
+      [0, 2],
+    ),
     "",
-    "Models: the largest error in onnxruntime, and the family as which transformers.js runs them",
-    formatTable(["", ...dialects, "transformers.js"], rows, [0, dialects.length + 1]),
+    "Models in onnxruntime: the error found in each dialect with f32, and in ort with narrower weights in blocks of 16 (random",
+    "weights of tiny models, the hardest to narrow); the family as which transformers.js runs them",
+    formatTable(["", ...dialects, ...narrow, "transformers.js"], rows, [0, dialects.length + narrow.length + 1]),
     ...[...reasons.keys()].map((reason, i) => `  [${i + 1}] ${reason}`),
   ];
   process.stdout.write(`${parts.join("\n")}\n`);

@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { type Dialect, dialectFacts } from "../formats/onnx/lowering.ts";
 import type { Verification } from "../formats/onnx/node/verify.ts";
+import type { StorageOptions } from "../formats/onnx/storage.ts";
 import { exportOnnx, type OnnxExport } from "../model/node/onnx.ts";
 import { hybraidVersion } from "../node/version.ts";
 import { InputError } from "./program.ts";
@@ -12,6 +13,7 @@ export interface OnnxExportCommandOptions {
   readonly out: string;
   readonly dialect?: Dialect;
   readonly logits?: "all" | "last";
+  readonly storage?: StorageOptions;
   readonly name?: string;
   readonly verify?: boolean;
   readonly json?: boolean;
@@ -19,7 +21,7 @@ export interface OnnxExportCommandOptions {
 
 /** Writes the folder, verifies it, and says what is in it. */
 export async function exportOnnxModel(folder: string, options: OnnxExportCommandOptions): Promise<void> {
-  const { out, dialect = "ort", logits = "all", name = "model", verify = true, json = false } = options;
+  const { out, dialect = "ort", logits = "all", storage, name = "model", verify = true, json = false } = options;
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new InputError(`${folder}: no such folder`);
   if (!/^[\w.-]+$/.test(name)) throw new InputError(`--name: "${name}" is no name; allowed: letters, digits and . _ -`);
@@ -30,7 +32,7 @@ export async function exportOnnxModel(folder: string, options: OnnxExportCommand
   let result: OnnxExport;
   try {
     result = await interruptible((signal) =>
-      exportOnnx(folder, out, { dialect, logits, name, verify, bytes, version, signal, onStage: stages.show }),
+      exportOnnx(folder, out, { dialect, logits, storage, name, verify, bytes, version, signal, onStage: stages.show }),
     );
   } finally {
     stages.end();
@@ -46,6 +48,7 @@ function report({ out, dialect = "ort" }: OnnxExportCommandOptions, result: Onnx
   return {
     out,
     dialect,
+    dtype: result.dataType,
     files,
     bytes,
     text_files: textFiles,
@@ -58,7 +61,7 @@ function report({ out, dialect = "ort" }: OnnxExportCommandOptions, result: Onnx
 function text(out: string, dialect: Dialect, result: OnnxExport, seconds: number): string {
   const { files, bytes, textFiles, verification, unverified, transformersJs } = result;
   const lines = [
-    `${out}: ${files.join(", ")}; dialect ${dialect} (${dialectFacts[dialect].description}), ${bytes.toLocaleString("en")} bytes in ${seconds.toFixed(1)} s`,
+    `${out}: ${files.join(", ")}; ${result.dataType}, dialect ${dialect} (${dialectFacts[dialect].description}), ${bytes.toLocaleString("en")} bytes in ${seconds.toFixed(1)} s`,
     verification === undefined ? `not verified: ${unverified}` : describeVerification(verification),
     transformersJs.obstacle === undefined
       ? `transformers.js runs it as ${transformersJs.modelType}`
@@ -69,16 +72,18 @@ function text(out: string, dialect: Dialect, result: OnnxExport, seconds: number
 }
 
 /** One line on what a verification found. */
-export function describeVerification({ runtime, error, tolerance, top, ok }: Verification): string {
-  return (
-    `${ok ? "verified with" : "DIFFERS in"} ${runtime}: largest error ${error.toExponential(1)} of the largest logit ` +
-    `(allowed ${tolerance}), the same likeliest token at ${top.same} of ${top.of} positions`
-  );
+export function describeVerification({ runtime, error, rms, tolerance, top, ok }: Verification): string {
+  const largest = `largest error ${error.toExponential(1)} of the largest logit`;
+  const what =
+    tolerance.of === "rms"
+      ? `root mean square error ${rms.toExponential(1)} of that of the logits (allowed ${tolerance.most}), ${largest}`
+      : `${largest} (allowed ${tolerance.most})`;
+  return `${ok ? "verified with" : "DIFFERS in"} ${runtime}: ${what}, the same likeliest token at ${top.same} of ${top.of} positions`;
 }
 
 /** The same for --json. */
 export function verificationReport({ path: _path, facts, ...rest }: Verification): object {
-  const { runtime, errors, error, tolerance, top, sessionSeconds, ok } = rest;
+  const { runtime, errors, error, rms, tolerance, top, sessionSeconds, ok } = rest;
   const { dialect, dtype, opset } = facts;
   return {
     ok,
@@ -87,6 +92,7 @@ export function verificationReport({ path: _path, facts, ...rest }: Verification
     opset,
     runtime,
     error,
+    rms,
     tolerance,
     errors,
     same_likeliest_token: top,

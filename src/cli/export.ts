@@ -1,16 +1,17 @@
 // hybraid export MODEL --format F: a model in another program's format. What each format does is in a file of its own.
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { dialects } from "../formats/onnx/lowering.ts";
 import { exportHuggingFace } from "./export-huggingface.ts";
 import { listOnnx } from "./export-list.ts";
 import { exportOnnxModel } from "./export-onnx.ts";
+import { exportTraining } from "./export-training.ts";
 import { FILE_DTYPES } from "./import.ts";
 import { InputError } from "./program.ts";
 
 /** Options that mean something for one format only, by their names in `ExportCommandOptions`. */
 const OPTIONS_OF = {
-  huggingface: ["family", "dtype", "maxShardSize"],
-  onnx: ["dialect", "logits", "name", "verify"],
+  huggingface: ["family", "maxShardSize"],
+  onnx: ["dialect", "logits", "quantize", "block", "asymmetric", "name", "training", "verify"],
 } as const;
 type Format = keyof typeof OPTIONS_OF;
 
@@ -23,7 +24,11 @@ interface ExportCommandOptions {
   readonly maxShardSize?: number;
   readonly dialect?: (typeof dialects)[number];
   readonly logits?: "all" | "last";
+  readonly quantize?: "int8" | "int4";
+  readonly block?: number;
+  readonly asymmetric?: boolean;
   readonly name?: string;
+  readonly training?: boolean;
   readonly verify?: boolean;
   readonly json?: boolean;
 }
@@ -44,9 +49,10 @@ export function register(program: Command): void {
       "huggingface: model_type to write; default: what it was imported from, or the first that fits",
     )
     .addOption(
-      new Option("--dtype <type>", "huggingface: type of the weights; default: as they are").choices(
-        Object.keys(FILE_DTYPES),
-      ),
+      new Option(
+        "--dtype <type>",
+        "type of the weights; default: as they are (huggingface), f32 (onnx, which has no bf16)",
+      ).choices(Object.keys(FILE_DTYPES)),
     )
     .addOption(
       new Option(
@@ -58,7 +64,21 @@ export function register(program: Command): void {
     .addOption(
       new Option("--logits <which>", "onnx: of all positions (default), or only the last").choices(["all", "last"]),
     )
+    .addOption(
+      new Option("--quantize <type>", "onnx: matrices as blocks of small numbers with a scale each").choices([
+        "int8",
+        "int4",
+      ]),
+    )
+    .addOption(
+      new Option("--block <n>", "onnx: numbers in a block: 16, 32, 64, 128 or 256; default 32").argParser(blockSize),
+    )
+    .option("--asymmetric", "onnx: each block has a zero point as well as a scale")
     .option("--name <name>", "onnx: name of the graph's file, without .onnx; default model")
+    .option(
+      "--training",
+      "onnx: loss and gradients in one graph, with the weights as its inputs (dialect portable, f32)",
+    )
     .option("--no-verify", "onnx: write it without having onnxruntime compute what this program does")
     .option("--json", "print one JSON object")
     .action((folder: string | undefined, options: ExportCommandOptions, command: Command) =>
@@ -76,6 +96,17 @@ function size(text: string): number {
   return Number(match[1]) * unit;
 }
 
+/** Numbers in a quantised block. */
+function blockSize(text: string): number {
+  const size = Number(text);
+  if (![16, 32, 64, 128, 256].includes(size))
+    throw new InvalidArgumentError(`"${text}" is not allowed; allowed: 16, 32, 64, 128, 256.`);
+  return size;
+}
+
+const flagOf = (command: Command, attribute: string): string =>
+  command.options.find((option) => option.attributeName() === attribute)?.long ?? attribute;
+
 async function run(folder: string | undefined, options: ExportCommandOptions, command: Command): Promise<void> {
   const { format, out, list } = options;
   if (list) return listOnnx(options.json === true);
@@ -86,9 +117,22 @@ async function run(folder: string | undefined, options: ExportCommandOptions, co
   for (const [other, names] of Object.entries(OPTIONS_OF)) {
     const given = names.find((name) => command.getOptionValueSource(name) === "cli");
     if (other === format || given === undefined) continue;
-    const flag = command.options.find((option) => option.attributeName() === given)?.long;
-    return usage(`option '${flag}' is for --format ${other}`);
+    return usage(`option '${flagOf(command, given)}' is for --format ${other}`);
   }
   if (format === "huggingface") return exportHuggingFace(folder, { ...options, out });
-  return exportOnnxModel(folder, { ...options, out });
+  if (options.training === true) {
+    const other = (["dtype", ...OPTIONS_OF.onnx] as const).find(
+      (name) => name !== "training" && name !== "verify" && command.getOptionValueSource(name) === "cli",
+    );
+    if (other !== undefined) return usage(`option '${flagOf(command, other)}' has no meaning with --training`);
+    return exportTraining(folder, { ...options, out });
+  }
+  const { dtype, quantize, block = 32, asymmetric = false } = options;
+  if (dtype === "bf16") return usage("--dtype bf16 is for --format huggingface; --format onnx has f32 and f16");
+  if (quantize === undefined && (options.block !== undefined || asymmetric))
+    return usage("--block and --asymmetric say how --quantize divides matrices, which is not given");
+  const bits = quantize === "int8" ? 8 : 4;
+  const quantise = quantize === undefined ? undefined : ({ bits, block, symmetric: !asymmetric } as const);
+  const storage = { dtype: dtype === "f16" ? "f16" : "f32", quantise } as const;
+  return exportOnnxModel(folder, { ...options, out, storage });
 }

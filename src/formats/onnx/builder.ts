@@ -6,10 +6,12 @@ import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
 import type { ValueType } from "./gradient/inference.ts";
 import {
+  type Adjoint,
   type Attribute,
   type BuiltNode,
   type Dialect,
   dialectFacts,
+  type NodeGroup,
   type NodeOptions,
   type Subgraph,
   type Value,
@@ -140,10 +142,12 @@ const bytesOf = (array: ArrayBufferView): Uint8Array =>
 export class OnnxBuilder {
   /** Of the graph, or of the subgraph that is being made. */
   #nodes: BuiltNode[] = [];
+  readonly #groups: NodeGroup[] = [];
   readonly #constants = new Map<Value, Constant>();
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
   readonly #names = new Map<string, number>();
+  readonly #declared = new Map<Value, Port>();
   readonly dialect: Dialect;
   /** Which tensor of the model's graph the nodes that follow come from. */
   scope = "";
@@ -206,6 +210,19 @@ export class OnnxBuilder {
     return name;
   }
 
+  /** What the size of an axis of an input is called. */
+  sizeOf(input: Value, axis: number): Dimension | undefined {
+    return this.#inputs.find(({ name }) => name === input)?.shape[axis];
+  }
+
+  /**
+   * Says what is known of the shape of an f32 value between nodes. Runtimes plan memory by it: where sizes have names, values of
+   * equal size share a buffer, and onnxruntime opens large graphs far sooner.
+   */
+  declare(value: Value, shape: readonly Dimension[]): void {
+    this.#declared.set(value, { name: value, dtype: "f32", shape });
+  }
+
   /** A name that no value and no node has had. */
   unique(name: string): string {
     const count = this.#names.get(name) ?? 0;
@@ -250,6 +267,19 @@ export class OnnxBuilder {
     } finally {
       this.#nodes = outer;
     }
+  }
+
+  /** Adds what `build` adds, as a group that is differentiated by a rule of its own. */
+  withAdjoint(inputs: readonly Value[], build: () => readonly Value[], adjoint: Adjoint): readonly Value[] {
+    const first = this.#nodes.length;
+    const outputs = build();
+    this.#groups.push({ first, end: this.#nodes.length, inputs, outputs, adjoint });
+    return outputs;
+  }
+
+  /** Groups with a rule of their own, in order. */
+  groups(): readonly NodeGroup[] {
+    return [...this.#groups];
   }
 
   /** Names, types and shapes of the inputs. */
@@ -331,6 +361,9 @@ export class OnnxBuilder {
         input: this.#inputs.filter(({ name, optional }) => !optional || read.has(name)).map(valueInfo),
         output: this.#outputs.map(valueInfo),
         initializer,
+        valueInfo: nodes.flatMap(({ outputs }) =>
+          outputs.flatMap((output) => this.#declared.get(output) ?? []).map(valueInfo),
+        ),
         node: nodes.map((node) => nodeProto(node, read)),
       },
     });

@@ -4,7 +4,7 @@ import { leafName, usesOf } from "../../graph/graph.ts";
 import type { ConstantAttributes } from "../../graph/leaves.ts";
 import { type Dim, type Shape, sameShape } from "../../graph/shape.ts";
 import { type Graph, type Node, nodeName, type Tensor } from "../../graph/types.ts";
-import type { OnnxBuilder } from "./builder.ts";
+import type { Dimension, OnnxBuilder } from "./builder.ts";
 import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
 import {
@@ -34,6 +34,8 @@ export interface EmitOptions {
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
   readonly windows?: Windows | undefined;
+  /** Most tokens of a call; default 2^20 − 1. */
+  readonly longest?: number | undefined;
   /** How matrices are stored; default f32. */
   readonly storage?: StorageOptions | undefined;
 }
@@ -64,7 +66,11 @@ function emitNode(node: Node, values: Map<Tensor, Value>, emitter: OnnxEmitter, 
   for (const [i, value] of lower({ tensors, inputs, outputs, attributes }, emitter).entries()) {
     const output = outputs[i];
     if (output === undefined || value === undefined) continue;
-    values.set(output, masked.has(output) ? withoutPadding(value, output.shape.length - 2, emitter) : value);
+    const result = masked.has(output) ? withoutPadding(value, output.shape.length - 2, emitter) : value;
+    values.set(output, result);
+    // Caches are as long as all calls so far, which no symbol of ours is.
+    if (output.dtype === "f32" && output.shape.every((dim) => typeof dim === "number" || dim === "B" || dim === "T"))
+      emitter.declare(result, output.shape);
   }
 }
 
@@ -133,6 +139,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
   };
   const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
+    longest: options.longest ?? 2 ** 20 - 1,
     sequence: options.sequence,
     node,
     nodes,
@@ -150,6 +157,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
       const name = leafName(tensor.node);
       return builder.floats(`${name}.${suffix}`, dims, () => after(options.weight(name), make));
     },
+    withAdjoint: (inputs, build, adjoint) => builder.withAdjoint(inputs, build, adjoint),
     subgraph(name, inputs, build) {
       // What is made inside can't be read outside.
       const outer = made;
@@ -159,6 +167,14 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
       } finally {
         made = outer;
       }
+    },
+    declare(x, shape) {
+      const named = (dim: Dim | string): Dimension => {
+        const source = options.symbols.get(dim as Dim);
+        return (source && builder.sizeOf(source.value, source.axis)) ?? dim;
+      };
+      builder.declare(x, shape.map(named));
+      return x;
     },
     reshape(x, from, to) {
       const source = views.get(x) ?? { value: x, shape: from };

@@ -1,6 +1,6 @@
 // What an op's onnx.ts is given and what it hands back. A facet turns one node of our graph into ONNX nodes; it knows
 // neither the file nor the model that it is part of.
-import type { DType, Shape } from "../../graph/shape.ts";
+import type { Dim, DType, Shape } from "../../graph/shape.ts";
 import type { Node, Tensor } from "../../graph/types.ts";
 import type { MatrixWeights } from "./weights.ts";
 
@@ -53,6 +53,22 @@ export interface BuiltNode {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** The gradients of a group's inputs from those of its outputs; undefined are those that are none, and that `needs` denies. */
+export type Adjoint = (
+  gradients: readonly (Value | undefined)[],
+  needs: readonly boolean[],
+) => readonly (Value | undefined)[];
+
+/** Nodes that are differentiated together, by a rule that is shorter than those of all of them. */
+export interface NodeGroup {
+  /** Among all nodes, the first of them and the first after them. */
+  readonly first: number;
+  readonly end: number;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly adjoint: Adjoint;
+}
+
 /** Whole numbers are INT attributes; fractions and `{ float }` are FLOAT. */
 export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 
@@ -85,6 +101,8 @@ export interface Windows {
 
 export interface OnnxEmitter {
   readonly dialect: Dialect;
+  /** Most tokens of a call that the graph is to serve. */
+  readonly longest: number;
   /** Undefined where a graph is no model: then nothing is padding, and positions are inputs like others. */
   readonly sequence: Sequence | undefined;
   /** Adds a node; an absent input is undefined. Returns its first output. */
@@ -118,8 +136,15 @@ export interface OnnxEmitter {
   readonly windows: Windows;
   /** Products with and look-ups in matrix parameters, as the file stores them. */
   readonly weights: MatrixWeights;
+  /** What `build` emits, differentiated by `adjoint` where the graph is: nothing else reads f32 values from inside. */
+  withAdjoint(inputs: readonly Value[], build: () => readonly Value[], adjoint: Adjoint): readonly Value[];
   /** A graph for an attribute, with f32 inputs called after `inputs`; `build` emits its nodes and returns its outputs, f32. */
   subgraph(name: string, inputs: readonly string[], build: (inputs: readonly Value[]) => readonly Value[]): Subgraph;
+  /**
+   * Says what shape an f32 value has at run time; a symbol that is none of the model's is a size with a name of its own. Values
+   * whose sizes have the same names can share memory.
+   */
+  declare(x: Value, shape: readonly (Dim | string)[]): Value;
   /** The value that `make` emits when `key` is asked for first: what many nodes need is there once. */
   once(key: string, make: () => Value): Value;
   /** The same for several values. */

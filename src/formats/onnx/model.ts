@@ -2,7 +2,7 @@
 // next states out.
 import { buildForward } from "../../blocks/model.ts";
 import type { Dim } from "../../graph/shape.ts";
-import type { Tensor } from "../../graph/types.ts";
+import type { Graph, Tensor } from "../../graph/types.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
 import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
@@ -29,6 +29,9 @@ export interface OnnxModel {
   readonly builder: OnnxBuilder;
   /** States, in the order of the inputs. */
   readonly states: readonly StatePort[];
+  /** The graph that it was made from, and the value that a tensor of it has become. */
+  readonly graph: Graph;
+  emitted(tensor: Tensor): Value;
   /** The file, without the tensors that `places` says are elsewhere. */
   encode(places?: ReadonlyMap<string, ExternalPlace>): Uint8Array;
 }
@@ -100,5 +103,5 @@ export function buildOnnxModel(
   builder.scope = "states";
   for (const port of states) writePort(port, builder, emitted, windows.present);
   const facts = { "hybraid.dialect": dialect, "hybraid.spec": JSON.stringify(spec), ...metadata };
-  return { builder, states, encode: (places) => builder.encode(facts, places) };
+  return { builder, states, graph, emitted, encode: (places) => builder.encode(facts, places) };
 }

@@ -23,7 +23,12 @@ import { present, type Value } from "./lowering.ts";
 const DIALECT = "portable";
 const IGNORED = -100;
 
+/** Tokens of a row. */
+const LONGEST = 4096;
+
 export interface OnnxTrainingOptions {
+  /** Most tokens of a row, those before the first one included; default 4096. Recurrences have nodes for each doubling of it. */
+  readonly longest?: number;
   /** Which parameters are inputs and have gradients; all by default. The others are stored in the file. */
   readonly trainable?: (parameter: string) => boolean;
 }
@@ -58,7 +63,7 @@ export const gradientOutput = (parameter: string): string => `grad.${parameter}`
 export function buildOnnxTraining(
   spec: ArchitectureSpec,
   weight: ReadWeight,
-  { trainable = () => true }: OnnxTrainingOptions = {},
+  { trainable = () => true, longest = LONGEST }: OnnxTrainingOptions = {},
 ): OnnxTraining {
   const graph = prepare(buildObjective(spec));
   if (graph.nodes.some(({ op }) => op.name === "gru"))
@@ -74,6 +79,7 @@ export function buildOnnxTraining(
   for (const { name, tensor } of fed) leaves.set(tensor, builder.input(name, "f32", tensor.shape));
   const emitted = emitGraph(graph, builder, {
     dialect: DIALECT,
+    longest,
     weight,
     leaves,
     symbols: new Map<Dim, { readonly value: Value; readonly axis: number }>([

@@ -22,6 +22,7 @@ import {
 import { INSTALL_ONNXRUNTIME, loadOnnxRuntime } from "../../formats/onnx/node/runtime.ts";
 import { type Verification, verifyOnnxFile } from "../../formats/onnx/node/verify.ts";
 import { writeOnnxModel } from "../../formats/onnx/node/write.ts";
+import type { StorageOptions } from "../../formats/onnx/storage.ts";
 import { nativeConfig, stateNames, transformersJsConfig } from "../../formats/onnx/transformers-js.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
 import { ModelError } from "../error.ts";
@@ -35,15 +36,31 @@ export const RECORD_FILE = "hybraid_export.json";
 /** Where transformers.js looks for graphs. */
 export const ONNX_FOLDER = "onnx";
 
-/** By how weights are stored: what transformers.js calls it, and what it appends to the names of files. */
-const variants = { f32: { dtype: "fp32", suffix: "" } } as const;
+export const dataTypes = ["f32", "f16", "int8", "int4", "int4f16"] as const;
+/** How weights are stored. int4f16: blocks of 4 bits, and f16 for what is not in blocks. */
+export type DataType = (typeof dataTypes)[number];
 
-/** How weights can be stored. */
-export const dataTypes = Object.keys(variants) as (keyof typeof variants)[];
+/** What transformers.js calls them, and what it appends to the names of files. */
+const variants: { readonly [T in DataType]: { readonly dtype: string; readonly suffix: string } } = {
+  f32: { dtype: "fp32", suffix: "" },
+  f16: { dtype: "fp16", suffix: "_fp16" },
+  int8: { dtype: "q8", suffix: "_quantized" },
+  int4: { dtype: "q4", suffix: "_q4" },
+  int4f16: { dtype: "q4f16", suffix: "_q4f16" },
+};
+
+/** The one that storage options amount to. */
+function dataTypeOf({ dtype = "f32", quantise }: StorageOptions): DataType {
+  if (quantise === undefined) return dtype;
+  if (quantise.bits === 8) return "int8";
+  return dtype === "f16" ? "int4f16" : "int4";
+}
 
 export interface OnnxExportOptions {
   readonly dialect: Dialect;
   readonly logits: "all" | "last";
+  /** How weights are stored; default f32. */
+  readonly storage?: StorageOptions | undefined;
   /** Name of the graph without its ending; transformers.js looks for `model`. */
   readonly name: string;
   /** Have onnxruntime compute what our runtime does before the folder appears. */
@@ -58,6 +75,7 @@ export interface OnnxExportOptions {
 }
 
 export interface OnnxExport {
+  readonly dataType: DataType;
   /** Paths in the folder. */
   readonly files: readonly string[];
   readonly bytes: number;
@@ -82,12 +100,13 @@ interface ExportRecord {
  * FolderExistsError, FileWriteError, and the errors of {@link openModel}
  */
 export async function exportOnnx(from: string, out: string, options: OnnxExportOptions): Promise<OnnxExport> {
-  const { dialect, logits, version, signal, onStage } = options;
+  const { dialect, logits, storage = {}, version, signal, onStage } = options;
   const source = await openModel(from);
   try {
     const { spec } = source;
     const hash = specHash(spec);
-    const variant = variants.f32;
+    const type = dataTypeOf(storage);
+    const variant = variants[type];
     const file = `${options.name}${variant.suffix}.onnx`;
     const before = await exportedBefore(out, hash, file);
     const original = (await isModelOfOurs(from)) ? await originalConfig(from) : await readConfig(from);
@@ -95,8 +114,14 @@ export async function exportOnnx(from: string, out: string, options: OnnxExportO
     const model = buildOnnxModel(spec, weightReader(spec, source.weights), {
       dialect,
       logits,
+      storage,
       names: stateNames(spec, native),
-      metadata: { "hybraid.version": version, "hybraid.dtype": "f32", "hybraid.spec_hash": hash },
+      metadata: {
+        "hybraid.version": version,
+        "hybraid.spec_hash": hash,
+        "hybraid.dtype": type,
+        ...(storage.quantise === undefined ? {} : { "hybraid.quantisation": JSON.stringify(storage.quantise) }),
+      },
     });
     const { config, obstacle } = transformersJsConfig(spec, native, model.states);
     const expected = await expectedOf(spec, source.weights, before === undefined ? undefined : out, options);
@@ -110,7 +135,13 @@ export async function exportOnnx(from: string, out: string, options: OnnxExportO
       const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
       if (expected !== undefined && before === undefined) await writeExpected(expected, join(folder, EXPECTED_FILE));
       const { verification, unverified } = await verified(path, expected, options);
-      const facts = { dialect, dtype: "f32", logits, ...summary(verification, unverified) };
+      const facts = {
+        dialect,
+        dtype: type,
+        quantisation: storage.quantise,
+        logits,
+        ...summary(verification, unverified),
+      };
       await writeTextAtomic(
         join(folder, RECORD_FILE),
         json({
@@ -132,7 +163,7 @@ export async function exportOnnx(from: string, out: string, options: OnnxExportO
       signal?.throwIfAborted();
       const transformersJs = { modelType: String(config.model_type), obstacle };
       const bytes = sizes.reduce((sum, size) => sum + size, 0);
-      return { files: names, bytes, textFiles, verification, unverified, transformersJs };
+      return { dataType: type, files: names, bytes, textFiles, verification, unverified, transformersJs };
     };
     return before === undefined ? await makeFolderAtomic(out, fill) : await addTo(out, fill);
   } finally {
@@ -258,18 +289,22 @@ async function verified(
 }
 
 /** Why a file does not pass. */
-export function describeFailure({ path, errors, error, tolerance, facts }: Verification): string {
+export function describeFailure({ path, errors, error, rms, tolerance, facts }: Verification): string {
   const each = Object.entries(errors).map(([check, value]) => `${check} ${value.toExponential(1)}`);
+  const what =
+    tolerance.of === "rms"
+      ? `${rms.toExponential(1)} (root mean squares)`
+      : `${error.toExponential(1)} of the largest one`;
   return (
-    `${basename(path)}: its logits differ from ours by ${error.toExponential(1)} of the largest one, ` +
-    `${tolerance} is allowed for ${facts.dtype} (${each.join(", ")})`
+    `${basename(path)}: its logits differ from ours by ${what}, ${tolerance.most} is allowed for ${facts.dtype} ` +
+    `(largest errors: ${each.join(", ")})`
   );
 }
 
 function summary(verification: Verification | undefined, unverified: string | undefined): object {
   if (verification === undefined) return { verified: false, reason: unverified };
-  const { runtime, errors, error, tolerance, top } = verification;
-  return { verified: true, runtime, error, tolerance, errors, same_likeliest_token: `${top.same} of ${top.of}` };
+  const { runtime, errors, error, rms, tolerance, top } = verification;
+  return { verified: true, runtime, error, rms, tolerance, errors, same_likeliest_token: `${top.same} of ${top.of}` };
 }
 
 /** The configuration with what transformers.js must know to load files. */

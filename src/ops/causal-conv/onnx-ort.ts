@@ -13,7 +13,7 @@ function withIdleTap(values: Float32Array, taps: number): Float32Array {
   return result;
 }
 
-export const toOrt: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, outputs, attributes }, emit) => {
+export const toOrtOnnx: OnnxLowering<CausalConvAttributes> = ({ tensors, inputs, outputs, attributes }, emit) => {
   const weight = present(tensors[1], "w");
   const [channels, taps] = [fixedDimAt(weight.shape, 0), fixedDimAt(weight.shape, 1)];
   const [, , bias, past] = inputs;

@@ -1,8 +1,8 @@
 // diagonal_scan in ONNX from primitives: complex states at every token, by a scan of logarithmic depth whose decays are powers of
 // one number per mode.
 import { arithmetic, END } from "../../formats/onnx/forms/arithmetic.ts";
-import { LEVELS, TIME } from "../../formats/onnx/forms/decaying.ts";
-import { prefixStates, type Values } from "../../formats/onnx/forms/prefix.ts";
+import { TIME } from "../../formats/onnx/forms/decaying.ts";
+import { levelsFor, prefixStates, type Values } from "../../formats/onnx/forms/prefix.ts";
 import { type OnnxForms, type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
 import { type ComplexValue, complexParts, complexProduct, discretised } from "../s4d-kernel/onnx-parameters.ts";
@@ -33,9 +33,11 @@ const toPortableOnnx: OnnxLowering<DiagonalScanAttributes> = ({ tensors, inputs,
   const states = complex(
     prefixStates(
       {
+        decayShape: [],
+        inputShape: [batch, time, ...modes],
         axis: TIME,
         length: emit.sizes([time]),
-        levels: LEVELS,
+        levels: levelsFor(emit.longest),
         decays: [],
         inputs: [real, emit.node("Expand", [emit.floats([0]), whole])],
         initial: past && [past.re, past.im],

@@ -2,13 +2,12 @@
 // each key. Tensors are [B, key heads, state heads of each, chunks, tokens, channels].
 import { arithmetic, END } from "../../formats/onnx/forms/arithmetic.ts";
 import { type Chunks, last, lower, pairDecays } from "../../formats/onnx/forms/chunks.ts";
-import { prefixStates } from "../../formats/onnx/forms/prefix.ts";
+import { levelsFor, prefixStates } from "../../formats/onnx/forms/prefix.ts";
 import { type OnnxEmitter, present, type Value } from "../../formats/onnx/lowering.ts";
+import type { Shape } from "../../graph/shape.ts";
 
 /** Axis of the chunks. */
 const CHUNKS = 3;
-/** For chunks of 16: enough for 2^20 tokens in a call. */
-const LEVELS = 16;
 
 export type Which = "last" | "but last";
 
@@ -21,8 +20,8 @@ export interface ChunkDecay {
   written(x: Value, which: Which): Value;
   /** A state [.., chunks, keys, values] after a chunk that writes nothing. */
   faded(state: Value, which: Which): Value;
-  /** The states before each chunk, from the one before all and from what each chunk but the last leaves. */
-  carried(first: Value, written: Value): Value;
+  /** The states before each chunk, from the one before all, of the shape given, and from what each but the last leaves. */
+  carried(first: Value, written: Value, shape: Shape): Value;
 }
 
 const part = (x: Value, which: Which, emit: OnnxEmitter): Value =>
@@ -73,12 +72,13 @@ export function decayOfStates(
   };
 }
 
-/** `logs` [.., tokens, keys] */
+/** `logs` [.., tokens, keys]; states are [.., keys, values]. */
 export function decayOfKeys(
   keys: Value,
   _columns: Value,
   logs: Value,
-  { size, count }: Chunks,
+  values: number,
+  { size, count, longest }: Chunks,
   emit: OnnxEmitter,
 ): ChunkDecay {
   const { add, sub, mul, exp, matMul, concat, cumSum, slice, unsqueeze, squeeze, transpose } = arithmetic(emit);
@@ -95,12 +95,20 @@ export function decayOfKeys(
     pairs: (x) => squeeze(matMul(decayed, unsqueeze(x, -1)), -1),
     written: (x, which) => matMul(part(atEnd, which, emit), part(x, which, emit)),
     faded: (state, which) => mul(part(factor, which, emit), state),
-    carried(first, written) {
+    carried(first, written, shape) {
       const [after] = prefixStates(
         {
+          decayShape: [...shape.slice(0, -1), 1],
+          inputShape: shape,
           axis: CHUNKS,
           length: emit.once(`all but one of ${count}`, () => sub(count, emit.integers([1]))),
-          levels: LEVELS,
+          levels: levelsFor(Math.ceil(emit.longest / longest) - 1),
+          // A key's decay is that of all its values.
+          linear: {
+            transposed: (a) => a,
+            // A product with ones: where there is no chunk, onnxruntime's ReduceSum leaves the axis as it is.
+            ofDecay: (g, state) => matMul(mul(g, state), emit.floats(new Float32Array(values).fill(1), [values, 1])),
+          },
           decays: [part(factor, "but last", emit)],
           inputs: [written],
           initial: [first],

@@ -2,7 +2,7 @@
 // the states between chunks (Yang et al. 2024, arXiv 2312.06635, section 4; for the delta rules 2406.06484, section 3).
 import { arithmetic } from "../../formats/onnx/forms/arithmetic.ts";
 import { chunksOf, cut, last, uncut } from "../../formats/onnx/forms/chunks.ts";
-import { prefixStates } from "../../formats/onnx/forms/prefix.ts";
+import { levelsFor, prefixStates } from "../../formats/onnx/forms/prefix.ts";
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
 import type { Tensor } from "../../graph/types.ts";
@@ -16,8 +16,6 @@ const CHUNK = 64;
 const CHUNK_OF_KEY_DECAYS = 16;
 /** Axis of the chunks in [B, key heads, state heads of each, chunks, tokens, channels]. */
 const CHUNKS = 3;
-/** Enough for 2^20 tokens in a call. */
-const levelsFor = (chunk: number): number => 20 - Math.log2(chunk);
 
 /** From [B, chunks, tokens, key heads, state heads of each, channels] to heads before chunks; the way back is the same. */
 const HEADS_FIRST = [0, 3, 4, 1, 2, 5] as const;
@@ -44,7 +42,8 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
     inputs[3] && masked(everyToken(inputs[3], present(tensors[3], "decay"), shape, emit), perKey ? 2 : 1, emit);
   let decay: ChunkDecay;
   if (logs === undefined) decay = noDecay(keys, columns, chunks, emit);
-  else if (perKey) decay = decayOfKeys(keys, columns, arranged(logs, [keyHeads, groups], keyDim), chunks, emit);
+  else if (perKey)
+    decay = decayOfKeys(keys, columns, arranged(logs, [keyHeads, groups], keyDim), valueDim, chunks, emit);
   else decay = decayOfStates(keys, columns, gate(logs), chunks, emit);
 
   const zeros = (): Value => emit.node("Expand", [emit.floats([0]), emit.sizes([batch, stateHeads, keyDim, valueDim])]);
@@ -61,7 +60,7 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
   /** Nothing that is written depends on a state: all chunks' writes are known. */
   function plainWrites(): { readonly states: Value; readonly writes: Value } {
     const written = decay.written(values, "but last");
-    return { states: decay.carried(first, written), writes: values };
+    return { states: decay.carried(first, written, [batch, keyHeads, groups, 1, keyDim, valueDim]), writes: values };
   }
 
   /**
@@ -83,9 +82,15 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
     const one = emit.integers([1]);
     const [after] = prefixStates(
       {
+        decayShape: [batch, keyHeads, groups, 1, keyDim, keyDim],
+        inputShape: [batch, keyHeads, groups, 1, keyDim, valueDim],
         axis: CHUNKS,
         length: emit.once(`all but one of ${chunks.count}`, () => sub(chunks.count, one)),
-        levels: levelsFor(longest),
+        levels: levelsFor(Math.ceil(emit.longest / longest) - 1),
+        linear: {
+          transposed: (a) => transpose(a, [0, 1, 2, 3, 5, 4]),
+          ofDecay: (g, state) => matMul(g, transpose(state, [0, 1, 2, 3, 5, 4])),
+        },
         decays: [transition],
         inputs: [decay.written(fresh, "but last")],
         initial: [first],

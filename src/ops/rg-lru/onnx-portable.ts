@@ -4,13 +4,35 @@ import { decayingStates, TIME } from "../../formats/onnx/forms/decaying.ts";
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
 import type { Shape } from "../../graph/shape.ts";
-import type { RgLruAttributes } from "./op.ts";
+import { type RgLruAttributes, SMALLEST_FACTOR } from "./op.ts";
 
 /** 1 where a token is the first of its sequence, else √(1 − a²), from log a; [B, T, D]. */
 export function damping(logA: Value, first: Value, emit: OnnxEmitter): Value {
-  const squared = emit.node("Exp", [emit.node("Mul", [logA, emit.floats([2])])]);
-  const factor = emit.node("Sqrt", [emit.node("Sub", [emit.floats([1]), squared])]);
+  const factor = present(
+    emit.withAdjoint(
+      [logA],
+      () => [root(logA, emit)],
+      ([g]) => [slope(g)],
+    )[0],
+    "factor",
+  );
   return emit.node("Where", [emit.node("Unsqueeze", [first, emit.integers([2])]), emit.floats([1]), factor]);
+
+  /** −a² / √(1 − a²), which would grow without bound as the decay goes to 1, limited as in our own graphs. */
+  function slope(gradient: Value | undefined): Value {
+    const { mul, div, exp, max } = arithmetic(emit);
+    const steepest = max(factor, emit.floats([SMALLEST_FACTOR]));
+    const squared = exp(mul(logA, emit.floats([2])));
+    return div(mul(present(gradient, "gradient"), mul(squared, emit.floats([-1]))), steepest);
+  }
+}
+
+/** √(1 − e^2x) = √(−tanh(x) · (1 + e^2x)), without cancellation where a is close to 1. */
+function root(x: Value, emit: OnnxEmitter): Value {
+  const { add, mul, exp } = arithmetic(emit);
+  const squared = exp(mul(x, emit.floats([2])));
+  const small = emit.node("Tanh", [emit.node("Neg", [x])]);
+  return emit.node("Sqrt", [mul(small, add(squared, emit.floats([1])))]);
 }
 
 /** Which tokens are the first of their sequence, bool [B or 1, T]. */
@@ -35,10 +57,10 @@ export const toPortableOnnx: OnnxLowering<RgLruAttributes> = ({ tensors, inputs 
   const factor = damping(logs, firstTokens(shape, position, emit), emit);
   const states = decayingStates(
     {
+      shape,
       decay: exp(masked(logs, 1, emit)),
       input: masked(mul(present(x, "x"), factor), 1, emit),
       initial: h0,
-      time: shape[1] ?? 1,
     },
     emit,
   );

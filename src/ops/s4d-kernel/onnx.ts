@@ -5,9 +5,6 @@ import { type Dim, fixedDimAt } from "../../graph/shape.ts";
 import { type ComplexValue, complexParts, complexProduct, discretised } from "./onnx-parameters.ts";
 import type { S4dKernelAttributes } from "./op.ts";
 
-/** Enough for 2^20 tokens; beyond a shorter sequence nothing is added. */
-const LEVELS = 20;
-
 export const toOnnx: OnnxLowering<S4dKernelAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const [logDt, logReal, imaginary, c] = inputs;
   const parameters = [present(logDt, "log_dt"), present(logReal, "A_log_real"), present(imaginary, "A_imag")] as const;
@@ -25,7 +22,9 @@ const column = (x: Value, emit: OnnxEmitter): Value => emit.node("Unsqueeze", [x
 /** base [D, modes] to the powers 0 … length − 1, [D, modes, length]. */
 function powersOf(base: ComplexValue, [channels, modes]: readonly [number, number], length: Dim, emit: OnnxEmitter) {
   const size = channels * modes;
-  const levels = typeof length === "number" ? Math.ceil(Math.log2(Math.max(2, length))) : LEVELS;
+  const longest = typeof length === "number" ? Math.max(2, length) : emit.longest;
+  // Beyond a shorter sequence nothing is added.
+  const levels = Math.ceil(Math.log2(longest));
   let powers: ComplexValue = {
     re: emit.floats(new Float32Array(size).fill(1), [channels, modes, 1]),
     im: emit.floats(new Float32Array(size), [channels, modes, 1]),

@@ -3,22 +3,23 @@ import { arithmetic, END } from "../../formats/onnx/forms/arithmetic.ts";
 import { decayingStates, TIME } from "../../formats/onnx/forms/decaying.ts";
 import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { masked } from "../../formats/onnx/recurrence.ts";
+import { fixedDimAt } from "../../graph/shape.ts";
 import type { SelectiveScanAttributes } from "./op.ts";
 
 export const toPortableOnnx: OnnxLowering<SelectiveScanAttributes> = ({ tensors, inputs, attributes }, emit) => {
   const { add, mul, exp, matMul, slice, unsqueeze, squeeze } = arithmetic(emit);
   const [x, rawDelta, a, b, c, skip, gate, bias, h0] = inputs;
   const u = present(x, "u");
-  const [, time = 1] = present(tensors[0], "u").shape;
+  const { shape } = present(tensors[0], "u");
   const biased = bias === undefined ? present(rawDelta, "delta") : add(present(rawDelta, "delta"), bias);
   // A step of length 0 leaves the state as it is: what padding is to do.
   const delta = masked(attributes.deltaSoftplus ? emit.node("Softplus", [biased]) : biased, 1, emit);
   const states = decayingStates(
     {
+      shape: [...shape, fixedDimAt(present(tensors[2], "A").shape, 1)],
       decay: exp(mul(unsqueeze(delta, 3), present(a, "A"))),
       input: mul(unsqueeze(mul(delta, u), 3), unsqueeze(present(b, "B"), 2)),
       initial: h0,
-      time,
     },
     emit,
   );

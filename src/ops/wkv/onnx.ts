@@ -1,8 +1,8 @@
 // wkv in ONNX from primitives: a scan of logarithmic depth over (numerator, denominator, exponent), each sum relative to the
 // largest exponent in it, so that none overflows.
 import { arithmetic, END, NEVER } from "../../formats/onnx/forms/arithmetic.ts";
-import { LEVELS, TIME } from "../../formats/onnx/forms/decaying.ts";
-import { prefixStates, type Values } from "../../formats/onnx/forms/prefix.ts";
+import { TIME } from "../../formats/onnx/forms/decaying.ts";
+import { levelsFor, prefixStates, type Values } from "../../formats/onnx/forms/prefix.ts";
 import {
   type OnnxEmitter,
   type OnnxForms,
@@ -71,9 +71,11 @@ const toPortableOnnx: OnnxLowering<WkvAttributes> = ({ tensors, inputs }, emit) 
   const after = sums(
     prefixStates(
       {
+        decayShape: [],
+        inputShape: shape,
         axis: TIME,
         length: emit.sizes([time]),
-        levels: LEVELS,
+        levels: levelsFor(emit.longest),
         decays: [],
         inputs: [tokens.num, tokens.den, tokens.most],
         initial: [before.num, before.den, before.most],

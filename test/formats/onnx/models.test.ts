@@ -1,16 +1,15 @@
-// Architectures as whole models in onnxruntime, in each dialect: the same logits as our runtime gives for a full pass, for a prompt and single
-// tokens after it, and for rows of which one is padded.
+// Architectures as whole models in onnxruntime, in each dialect: the logits of the references, which compute in float64, for a full
+// pass, for a prompt and single tokens after it, and for rows of which one is padded.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Dialect, present } from "../../../src/formats/onnx/lowering.ts";
+import { dialects, present } from "../../../src/formats/onnx/lowering.ts";
 import { buildOnnxModel } from "../../../src/formats/onnx/model.ts";
 import { createModel } from "../../../src/model/model.ts";
-import type { Runtime } from "../../../src/runtime/types.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { loadSpecFile } from "../../../src/spec/node/files.ts";
 import { files, folder, lively, toleranceOf } from "../../model/lively.ts";
 import { generator } from "../../ops/harness.ts";
 import { expectClose } from "./check.ts";
-import { checkDialect } from "./dialect.ts";
+import { checkDialect, checkShapes } from "./dialect.ts";
 import { OnnxRun } from "./session.ts";
 
 /** Why a file can't be exported. */
@@ -18,23 +17,18 @@ const notYet: Readonly<Record<string, RegExp>> = {
   "hymba.yaml": /reads 5 learned tokens before the first one/,
 };
 
+/** RetNet normalises outputs that are near zero, so that what is lost in f32 grows. */
+const factors: Readonly<Record<string, number>> = { "retnet.yaml": 10 };
 const LENGTH = 21;
 const STEPS = 8;
 const PADDING = 3;
 
-let shared: Promise<Runtime> | undefined;
-const wasm = (): Promise<Runtime> => {
-  shared ??= createWasmRuntime({ threads: 1 });
-  return shared;
-};
-afterAll(async () => (await shared)?.close());
-
-const dialects: readonly Dialect[] = ["ort", "onnx", "portable"];
+const runtime = createReferenceRuntime();
+afterAll(() => runtime.close());
 
 describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) => {
   const spec = loadSpecFile(folder + file);
-  // retnet is ill-conditioned: our own f32 runtime is 1.4e-4 off there, and so may onnxruntime be.
-  const tolerance = 10 * toleranceOf(spec);
+  const tolerance = (factors[file] ?? 5) * toleranceOf(spec);
   const draw = generator(5);
   const total = LENGTH + STEPS;
   const rows = [0, 1].map(() => Array.from({ length: total }, () => Math.floor(draw() * spec.vocab_size)));
@@ -42,12 +36,12 @@ describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) =
   const short = (rows[1] ?? []).slice(PADDING);
   const width = spec.vocab_size;
   const weights = lively(spec);
-  /** Of our runtime: [2, total, vocabulary], and of the second row without its padding. */
+  /** Of the references: [2, total, vocabulary], and of the second row without its padding. */
   let whole: Float32Array;
   let alone: Float32Array;
 
   beforeAll(async () => {
-    const model = await createModel(spec, { runtime: await wasm(), weights });
+    const model = await createModel(spec, { runtime, weights });
     whole = (await model.forward(rows)).logits;
     alone = (await model.forward(short)).logits;
   });
@@ -57,11 +51,11 @@ describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) =
     async (dialect) => {
       const exported = buildOnnxModel(spec, (name) => present(weights.get(name), name), { dialect });
       checkDialect(exported);
-      const run = await OnnxRun.open(exported, 2);
-      expectClose("full pass", await run.forward(rows), whole, tolerance);
+      const first = await OnnxRun.open(exported, 2);
+      expectClose("full pass", await first.forward(rows), whole, tolerance);
 
       // The second row is padded.
-      run.reset();
+      const run = first.again();
       const check = (logits: Float32Array, start: number, length: number): void => {
         const half = length * width;
         expectClose(
@@ -82,6 +76,7 @@ describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) =
       check(await run.forward(prompt, [0, PADDING]), 0, LENGTH);
       for (let t = LENGTH; t < total; t++) check(await run.forward(rows.map((row) => row.slice(t, t + 1))), t, 1);
       await run.close();
+      await checkShapes(exported);
     },
   );
 });

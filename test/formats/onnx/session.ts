@@ -8,10 +8,17 @@ process.env.ALLOW_RELEASED_ONNX_OPSET_ONLY = "0";
 
 export class OnnxRun extends Run {
   readonly #session: ort.InferenceSession;
+  readonly #batch: number;
 
   private constructor(session: ort.InferenceSession, batch: number) {
     super(ort, session, batch);
     this.#session = session;
+    this.#batch = batch;
+  }
+
+  /** The same model before its first token. */
+  again(): OnnxRun {
+    return new OnnxRun(this.#session, this.#batch);
   }
 
   static async open(model: OnnxModel, batch: number): Promise<OnnxRun> {

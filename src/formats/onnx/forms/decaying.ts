@@ -1,32 +1,34 @@
 // Recurrences whose states are numbers that decay and are added to, each for itself: h ← a h + b.
-import type { Dim } from "../../../graph/shape.ts";
+import type { Shape } from "../../../graph/shape.ts";
 import { type OnnxEmitter, present, type Value } from "../lowering.ts";
 import { arithmetic } from "./arithmetic.ts";
-import { prefixStates } from "./prefix.ts";
+import { levelsFor, prefixStates } from "./prefix.ts";
 
 /** Axis of time in [B, T, …]. */
 export const TIME = 1;
-/** Enough for 2^20 tokens in a call. */
-export const LEVELS = 19;
 
 export interface Decaying {
-  /** a, [B, T, …] */
+  /** Of a and b: [B, T, …]. */
+  readonly shape: Shape;
+  /** a */
   readonly decay: Value;
-  /** b, of the same shape. */
+  /** b */
   readonly input: Value;
   /** [B, …]; zeros where undefined. */
   readonly initial: Value | undefined;
-  readonly time: Dim;
 }
 
 /** h after each token, of the shape of b. */
-export function decayingStates({ decay, input, initial, time }: Decaying, emit: OnnxEmitter): Value {
+export function decayingStates({ shape, decay, input, initial }: Decaying, emit: OnnxEmitter): Value {
   const { add, mul, unsqueeze } = arithmetic(emit);
   const [states] = prefixStates(
     {
       axis: TIME,
-      length: emit.sizes([time]),
-      levels: LEVELS,
+      length: emit.sizes(shape.slice(TIME, TIME + 1)),
+      levels: levelsFor(emit.longest),
+      linear: { transposed: (a) => a, ofDecay: mul },
+      decayShape: shape,
+      inputShape: shape,
       decays: [decay],
       inputs: [input],
       initial: initial === undefined ? undefined : [unsqueeze(initial, TIME)],

@@ -2,7 +2,7 @@
 // its gradients. What is added are primitives of opset 17, as the forward pass is.
 import type { OnnxBuilder } from "../builder.ts";
 import { OnnxError } from "../error.ts";
-import type { BuiltNode, Value } from "../lowering.ts";
+import type { Adjoint, BuiltNode, NodeGroup, Value } from "../lowering.ts";
 import { elementwiseRules } from "./elementwise.ts";
 import { inferTypes } from "./inference.ts";
 import { productRules } from "./products.ts";
@@ -16,8 +16,9 @@ const rules: Readonly<Record<string, Vjp>> = { ...elementwiseRules, ...structura
  * @throws OnnxError for an operator on the way that has no rule
  */
 export function differentiateOnnx(builder: OnnxBuilder, loss: Value, wrt: readonly Value[]): Value[] {
-  const nodes = builder.built();
-  const typeOf = inferTypes(nodes, (value) => builder.typeOf(value));
+  const built = builder.built();
+  const typeOf = inferTypes(built, (value) => builder.typeOf(value));
+  const { nodes, adjoints } = grouped(built, builder.groups());
   const tape = createTape(builder, typeOf);
   const active = new Set<Value>(wrt);
   for (const { inputs, outputs } of nodes) {
@@ -42,7 +43,8 @@ export function differentiateOnnx(builder: OnnxBuilder, loss: Value, wrt: readon
     builder.scope = gradientScope(node);
     const gradients = node.outputs.map((output) => (active.has(output) ? total(output) : undefined));
     if (gradients.every((gradient) => gradient === undefined)) continue;
-    const rule = rules[node.op];
+    const adjoint = adjoints.get(node);
+    const rule: Vjp | undefined = adjoint === undefined ? rules[node.op] : () => adjoint(gradients, needs);
     if (rule === undefined) throw new OnnxError(`${node.op} (${node.name}) has no backward rule in ONNX`);
     const inputs = node.inputs.map((input) => (input === "" ? undefined : input));
     const results = rule({ node, inputs, outputs: node.outputs, gradients, needs }, tape);
@@ -56,6 +58,23 @@ export function differentiateOnnx(builder: OnnxBuilder, loss: Value, wrt: readon
   }
   builder.scope = "gradient";
   return wrt.map((value) => total(value) ?? tape.zerosLike(value));
+}
+
+/** Nodes, with one in place of each group. */
+function grouped(built: readonly BuiltNode[], groups: readonly NodeGroup[]) {
+  const nodes: BuiltNode[] = [];
+  const adjoints = new Map<BuiltNode, Adjoint>();
+  let at = 0;
+  for (const { first, end, inputs, outputs, adjoint } of groups) {
+    nodes.push(...built.slice(at, first));
+    const name = built[first]?.name ?? "";
+    const whole: BuiltNode = { name, op: "group", contrib: false, inputs, outputs, attributes: {} };
+    // Sizes and places from inside may be read by nodes after it.
+    nodes.push(whole);
+    adjoints.set(whole, adjoint);
+    at = end;
+  }
+  return { nodes: [...nodes, ...built.slice(at)], adjoints };
 }
 
 /** The place in the model that a node of the backward pass belongs to. */

@@ -1,7 +1,8 @@
 // Element types and shapes of the values of an ONNX graph, as far as a backward pass has to know them: how many axes each has,
 // which of them have equal sizes, and what small int64 vectors (shapes, bounds) hold.
 import { OnnxError } from "../error.ts";
-import type { Attribute, BuiltNode, Value } from "../lowering.ts";
+import type { BuiltNode, Value } from "../lowering.ts";
+import { integerAttribute, listAttribute, reducedAxes, wrapAxis } from "./attributes.ts";
 import { broadcastExtents, type Extent, extentProduct, extentQuotient, extentSum } from "./extents.ts";
 
 export type ElementType = "f32" | "i64" | "bool";
@@ -38,14 +39,6 @@ function fixedContents(context: Context, i: number): readonly number[] {
     throw new OnnxError(`${context.node.name}: the numbers of its input ${i} are not known`);
   return contents as readonly number[];
 }
-
-export const integerAttribute = (value: Attribute | undefined, otherwise: number): number =>
-  typeof value === "number" ? value : otherwise;
-
-export const listAttribute = (value: Attribute | undefined): readonly number[] | undefined =>
-  Array.isArray(value) ? (value as readonly number[]) : undefined;
-
-export const wrapAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 const withShape = (type: ValueType, shape: readonly Extent[], contents?: readonly Extent[]): ValueType => ({
   element: type.element,
@@ -168,6 +161,12 @@ const slice: Rule = (context) => {
     if (contents !== undefined && step === 1 && typeof start === "number" && typeof end === "number")
       contents = contents.slice(start, end);
     else contents = undefined;
+    // The last of an axis, which is never empty where it is asked for, may be stretched: it has to be known for what it is.
+    const isLast = start === -1 && step === 1 && typeof end === "number" && end >= 2 ** 31;
+    if (isLast) {
+      shape[at] = 1;
+      continue;
+    }
     shape[at] =
       typeof size === "number" && typeof start === "number" && typeof end === "number"
         ? slicedLength(size, start, end, step)
@@ -242,13 +241,6 @@ const shapeOf: Rule = (context) => {
   const { shape } = typeAt(context, 0);
   return [{ element: "i64", shape: [shape.length], contents: shape }];
 };
-
-/** The axes that a reduction goes over. */
-export function reducedAxes(node: BuiltNode, rank: number, given: readonly Extent[] | undefined): readonly number[] {
-  const axes = listAttribute(node.attributes.axes) ?? given?.map(Number);
-  if (axes === undefined || axes.length === 0) return Array.from({ length: rank }, (_, i) => i);
-  return axes.map((axis) => wrapAxis(axis, rank));
-}
 
 const reduction: Rule = (context) => {
   const x = typeAt(context, 0);

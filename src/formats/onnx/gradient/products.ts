@@ -1,7 +1,7 @@
 // Backward rules of products, sums, softmax, norms and convolutions.
 import { OnnxError } from "../error.ts";
 import { present, type Value } from "../lowering.ts";
-import { integerAttribute, reducedAxes, wrapAxis } from "./inference.ts";
+import { integerAttribute, reducedAxes, wrapAxis } from "./attributes.ts";
 import { asFloat, type Tape, type Vjp, type VjpContext } from "./tape.ts";
 
 const gradientOf = ({ gradients }: VjpContext): Value => present(gradients[0], "gradient");

@@ -2,7 +2,8 @@
 // twice adds up.
 import { OnnxError } from "../error.ts";
 import { present, type Value } from "../lowering.ts";
-import { integerAttribute, listAttribute, wrapAxis } from "./inference.ts";
+import { integerAttribute, listAttribute, wrapAxis } from "./attributes.ts";
+import type { Extent } from "./extents.ts";
 import type { Tape, Vjp, VjpContext } from "./tape.ts";
 
 const ADD = { reduction: "add" } as const;
@@ -56,58 +57,45 @@ const split: Vjp = ({ node, inputs, outputs, gradients }, tape) => {
   return [tape.node("Concat", parts, { axis })];
 };
 
-/** Zeros before and after the axes of g, int64 [number of axes] each. */
-function padded(g: Value, before: Value, after: Value, axes: readonly number[], rank: number, tape: Tape): Value {
-  const zeros = tape.integers(new Array<number>(2 * rank).fill(0));
-  const places = tape.integers([...axes, ...axes.map((axis) => axis + rank)]);
-  const values = tape.node("Concat", [before, after], { axis: 0 });
-  return tape.node("Pad", [g, tape.node("ScatterElements", [zeros, places, values])]);
+/** Zeros before and after an axis of g, int64 [1] each. */
+function padded(g: Value, before: Value, after: Value, axis: number, rank: number, tape: Tape): Value {
+  const zeros = (count: number): Value[] => (count === 0 ? [] : [tape.integers(new Array<number>(count).fill(0))]);
+  const pads = [...zeros(axis), before, ...zeros(rank - 1), after, ...zeros(rank - 1 - axis)];
+  return tape.node("Pad", [g, tape.node("Concat", pads, { axis: 0 })]);
 }
 
 const slice: Vjp = (context, tape) => {
   const { x, y, g } = first(context);
   const { shape } = tape.typeOf(x);
-  const [, startsInput, endsInput, axesInput, stepsInput] = context.inputs;
-  const starts = present(startsInput, "starts");
-  const axes =
-    axesInput === undefined
-      ? shape.map((_, i) => i)
-      : (tape.typeOf(axesInput).contents ?? []).map((axis) => wrapAxis(Number(axis), shape.length));
-  const steps = stepsInput === undefined ? axes.map(() => 1) : (tape.typeOf(stepsInput).contents ?? []).map(Number);
-  const known = tape.typeOf(starts).contents;
-  const last = tape.typeOf(present(endsInput, "ends")).contents?.[0];
+  const [, starts, ends, axes, steps] = context.inputs;
+  const numbers = (value: Value | undefined): readonly Extent[] | undefined =>
+    value === undefined ? undefined : tape.typeOf(value).contents;
+  const [start, end] = [numbers(starts), numbers(ends)].map((list) => list?.[0]);
+  const [given, step = 1] = [numbers(axes), Number(numbers(steps)?.[0] ?? 1)];
+  const axis = wrapAxis(Number(given?.[0] ?? 0), shape.length);
   // A whole axis the other way round: so is its gradient.
-  if (steps.length === 1 && steps[0] === -1 && known?.[0] === -1 && Number(last) < -(2 ** 31))
+  if (step === -1 && start === -1 && Number(end) < -(2 ** 31))
     return [tape.node("Slice", [g, ...context.inputs.slice(1)])];
-  const sizes =
-    axes.length === 1
-      ? tape.sizeOf(x, axes[0] ?? 0)
-      : tape.node("Gather", [tape.shapeOf(x), tape.integers(axes)], { axis: 0 });
-  // From the end where negative, and inside of the axis.
+  if ((given?.length ?? shape.length) !== 1 || step < 1)
+    throw new OnnxError(`${context.node.name}: a slice of several axes, or backwards, has no backward rule`);
   const zero = tape.integers([0]);
-  const fromEnd = tape.node("Add", [sizes, starts]);
-  const places = known?.every((start) => typeof start === "number" && start >= 0)
-    ? starts
-    : known?.every((start) => typeof start === "number" && start < 0)
-      ? fromEnd
-      : tape.node("Where", [tape.node("Less", [starts, zero]), fromEnd, starts]);
-  const before = tape.node("Max", [tape.node("Min", [places, sizes]), zero]);
-  const room = tape.node("Sub", [sizes, before]);
-  if (steps.every((step) => step === 1)) {
-    const lengths =
-      axes.length === 1
-        ? tape.sizeOf(y, axes[0] ?? 0)
-        : tape.node("Gather", [tape.shapeOf(y), tape.integers(axes)], { axis: 0 });
-    return [padded(g, before, tape.node("Sub", [room, lengths]), axes, shape.length, tape)];
-  }
-  const [axis] = axes;
-  const [step] = steps;
-  if (axis === undefined || step === undefined || axes.length > 1 || step < 1)
-    throw new OnnxError(`${context.node.name}: a slice of several axes in steps, or backwards, has no backward rule`);
+  const size = tape.sizeOf(x, axis);
+  // Counted from the end where negative, and within the axis.
+  const before = (): Value => {
+    if (start === 0) return zero;
+    const fromEnd = (): Value => tape.node("Max", [tape.node("Add", [size, starts]), zero]);
+    const fromStart = (): Value => tape.node("Min", [starts, size]);
+    if (typeof start === "number") return start < 0 ? fromEnd() : fromStart();
+    return tape.node("Where", [tape.node("Less", [starts, zero]), fromEnd(), fromStart()]);
+  };
+  const offset = before();
+  const room = start === 0 ? size : tape.node("Sub", [size, offset]);
+  const length = tape.sizeOf(y, axis);
+  if (step === 1) return [padded(g, offset, tape.node("Sub", [room, length]), axis, shape.length, tape)];
   const spread = spreadOut(g, y, axis, step, tape);
-  const cut = tape.node("Slice", [spread, tape.integers([0]), room, tape.integers([axis])]);
-  const length = tape.node("Min", [tape.node("Mul", [tape.sizeOf(y, axis), tape.integers([step])]), room]);
-  return [padded(cut, before, tape.node("Sub", [room, length]), [axis], shape.length, tape)];
+  const cut = tape.node("Slice", [spread, zero, room, tape.integers([axis])]);
+  const filled = tape.node("Min", [tape.node("Mul", [length, tape.integers([step])]), room]);
+  return [padded(cut, offset, tape.node("Sub", [room, filled]), axis, shape.length, tape)];
 };
 
 /** g, of the shape of `like`, with `step` − 1 zeros after each element of an axis. */

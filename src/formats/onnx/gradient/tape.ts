@@ -31,7 +31,10 @@ export interface Tape {
   /** x under the shape of a value. */
   reshapeLike(x: Value, like: Value): Value;
   transpose(x: Value, perm: readonly number[]): Value;
-  /** A gradient of shape `from`, summed over what `target` was stretched along to it. */
+  /**
+   * A gradient of shape `from`, summed over what `target` was stretched along to it. Graphs of ours stretch axes of size 1 only,
+   * and those that have it at all sizes of batch and time.
+   */
   unbroadcast(gradient: Value, from: readonly Extent[], target: Value): Value;
 }
 
@@ -54,17 +57,6 @@ export function createTape(builder: OnnxBuilder, typeOf: (value: Value) => Value
   const sum = (x: Value, axes: Value, keepdims: 0 | 1): Value => node("ReduceSum", [x, axes], { keepdims });
   const reshapeLike: Tape["reshapeLike"] = (x, like) => node("Reshape", [x, shapeOf(like)], { allowzero: 1 });
 
-  /** Which axes were stretched is only known at run time. */
-  function sumWhereStretched(gradient: Value, missing: number, target: Value): Value {
-    const before = node("Shape", [gradient]);
-    const sizes = shapeOf(target);
-    const ones = integers(new Array<number>(missing).fill(1));
-    const wanted = missing === 0 ? sizes : node("Concat", [ones, sizes], { axis: 0 });
-    const stretched = node("NonZero", [node("Not", [node("Equal", [before, wanted])])]);
-    const axes = node("Squeeze", [stretched, integers([0])]);
-    return node("ReduceSum", [gradient, axes], { keepdims: 1, noop_with_empty_axes: 1 });
-  }
-
   return {
     typeOf,
     node,
@@ -76,7 +68,8 @@ export function createTape(builder: OnnxBuilder, typeOf: (value: Value) => Value
     sizeOf(value, axis) {
       const extent = typeOf(value).shape[axis];
       if (typeof extent === "number") return integers([extent]);
-      return once(`size ${value} ${axis}`, () => node("Gather", [shapeOf(value), integers([axis])], { axis: 0 }));
+      // Sizes that are written alike are equal: one node serves them all.
+      return once(`size ${extent}`, () => node("Gather", [shapeOf(value), integers([axis])], { axis: 0 }));
     },
     zerosLike: (value) => once(`zeros ${value}`, () => node("ConstantOfShape", [shapeOf(value)])),
     reshapeLike,
@@ -88,9 +81,7 @@ export function createTape(builder: OnnxBuilder, typeOf: (value: Value) => Value
       const inner: number[] = [];
       for (const [i, extent] of to.entries()) {
         const stretched = from[missing + i] ?? 1;
-        if (extent === stretched || stretched === 1) continue;
-        if (extent === 1) inner.push(missing + i);
-        else return reshapeLike(sumWhereStretched(gradient, missing, target), target);
+        if (extent === 1 && stretched !== 1) inner.push(missing + i);
       }
       if (missing === 0 && inner.length === 0) return gradient;
       if (inner.length === 0) return sum(gradient, integers(leading), 0);

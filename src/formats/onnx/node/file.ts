@@ -8,6 +8,8 @@ import { OnnxError } from "../error.ts";
 const { onnx } = onnxProto;
 
 export interface OnnxFileFacts {
+  /** training: loss and gradients; else a model that reads tokens. */
+  readonly kind: "model" | "training";
   /** Of those in lowering.ts, or whatever a later version wrote. */
   readonly dialect: string | undefined;
   /** f32, f16, int8 or int4: how weights are stored. */
@@ -42,6 +44,7 @@ export async function readOnnxFile(path: string): Promise<OnnxFileFacts> {
   const places = (model.graph?.initializer ?? []).flatMap(({ externalData }) => externalData ?? []);
   const opset = model.opsetImport?.find(({ domain }) => (domain ?? "") === "")?.version ?? 0;
   return {
+    kind: facts.get("hybraid.kind") === "training" ? "training" : "model",
     dialect: facts.get("hybraid.dialect"),
     dtype: facts.get("hybraid.dtype") ?? "f32",
     version: facts.get("hybraid.version"),

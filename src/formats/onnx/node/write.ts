@@ -44,7 +44,7 @@ function share(tensors: readonly StoredTensor[], path: string, limit: number): P
  * @throws OnnxError for a tensor larger than a file may be; FileWriteError for what the system refuses.
  */
 export async function writeOnnxModel(
-  model: OnnxModel,
+  model: Pick<OnnxModel, "builder" | "encode">,
   path: string,
   {
     shardBytes = SHARD_BYTES,
