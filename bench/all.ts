@@ -12,7 +12,16 @@ import { type BenchmarkResult, type Results, renderPage } from "./render.ts";
 
 /** On the device that Vulkan finds: VK_ICD_FILENAMES chooses. */
 const gpu = ["gpu-matmul", "gpu-selective-scan", "gpu-linear-attention", "gpu-attention"];
-const names = ["matmul", "selective-scan", "linear-attention", "attention", "models", "training", ...gpu];
+const names = [
+  "matmul",
+  "selective-scan",
+  "linear-attention",
+  "attention",
+  "models",
+  "onnx-export",
+  "training",
+  ...gpu,
+];
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const file = here("results.json");
 const page = here("../docs/performance.md");
@@ -30,7 +39,8 @@ for (const name of values.render ? [] : names.filter((n) => positionals.length =
   const output = join(folder, `${name}.json`);
   const [load = 0] = loadavg();
   const args = ["--import", "tsx", here(`${name}.ts`), "--json", output];
-  if (values.rounds !== undefined && ["models", "training"].includes(name)) args.push("--rounds", values.rounds);
+  if (values.rounds !== undefined && ["models", "onnx-export", "training"].includes(name))
+    args.push("--rounds", values.rounds);
   const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
   if (status !== 0) throw new Error(`${name} ended with ${status}`);
   const measured = JSON.parse(readFileSync(output, "utf8")) as BenchmarkResult;

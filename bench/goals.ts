@@ -92,3 +92,21 @@ export const trainingGoals: readonly Goal[] = Object.entries(steps).flatMap(([na
   { goal: `${name}, ${what}`, benchmark: "training", section: name, ours: "hybraid", least, unit: "tokens/s" },
   scaling(`${name}, ${what}`, "training", name),
 ]);
+
+const hand = "by hand";
+const exported = "exported, onnxruntime-node";
+export const onnxGoals: readonly Goal[] = Object.entries({
+  W1: "mamba-130m",
+  W2: "mamba2-130m",
+  W3: "small-hybrid",
+}).flatMap(([key, file]) =>
+  (["prefill", "decoding"] as const).map((what) => ({
+    goal: `${file}, ${what}`,
+    benchmark: "onnx-export",
+    section: `${key} exported, ${what}`,
+    ours: exported,
+    than: hand,
+    least: 1,
+    unit: "× a graph by hand",
+  })),
+);

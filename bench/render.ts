@@ -1,5 +1,5 @@
 // Tables of goals and measurements for docs/performance.md, between its markers.
-import { type Goal, gpuGoals, kernelGoals, modelGoals, trainingGoals } from "./goals.ts";
+import { type Goal, gpuGoals, kernelGoals, modelGoals, onnxGoals, trainingGoals } from "./goals.ts";
 
 export interface BenchmarkResult {
   readonly machine: { readonly cpu?: string; readonly threads: number; readonly node: string };
@@ -55,8 +55,8 @@ function goalTable(goals: readonly Goal[], results: Results): string {
 }
 
 /** Every contender of the sections of a benchmark, with its rate. */
-function rateTable(name: string, results: Results): string {
-  const sections = results[name]?.sections ?? [];
+function rateTable(name: string, results: Results, chosen: (section: Section) => boolean = () => true): string {
+  const sections = (results[name]?.sections ?? []).filter(chosen);
   const lines = sections.flatMap(({ title, work = Number.NaN, timings }) =>
     timings.map(({ name: contender, median, best }, i) => {
       const rates = `${figure(work / median)} | ${figure(work / best)}`;
@@ -83,6 +83,8 @@ export function renderPage(page: string, results: Results): string {
     gpu: () => goalTable(gpuGoals, results),
     models: () => goalTable(modelGoals, results),
     "model-rates": () => rateTable("models", results),
+    "onnx-export": () => goalTable(onnxGoals, results),
+    "onnx-export-rates": () => rateTable("onnx-export", results, ({ unit }) => unit === "tokens"),
     training: () => goalTable(trainingGoals, results),
     "training-rates": () => rateTable("training", results),
   };

@@ -72,11 +72,12 @@ export function decayOfStates(
   };
 }
 
-/** `logs` [.., tokens, keys] */
+/** `logs` [.., tokens, keys]; states are [.., keys, values]. */
 export function decayOfKeys(
   keys: Value,
   _columns: Value,
   logs: Value,
+  values: number,
   { size, count, longest }: Chunks,
   emit: OnnxEmitter,
 ): ChunkDecay {
@@ -105,8 +106,8 @@ export function decayOfKeys(
           // A key's decay is that of all its values.
           linear: {
             transposed: (a) => a,
-            ofDecay: (g, state) =>
-              emit.node("ReduceSum", [mul(g, state), emit.integers([-1])], { attributes: { keepdims: 1 } }),
+            // A product with ones: where there is no chunk, onnxruntime's ReduceSum leaves the axis as it is.
+            ofDecay: (g, state) => matMul(mul(g, state), emit.floats(new Float32Array(values).fill(1), [values, 1])),
           },
           decays: [part(factor, "but last", emit)],
           inputs: [written],

@@ -42,7 +42,8 @@ export const toPortableOnnx: OnnxLowering<LinearAttentionAttributes> = ({ tensor
     inputs[3] && masked(everyToken(inputs[3], present(tensors[3], "decay"), shape, emit), perKey ? 2 : 1, emit);
   let decay: ChunkDecay;
   if (logs === undefined) decay = noDecay(keys, columns, chunks, emit);
-  else if (perKey) decay = decayOfKeys(keys, columns, arranged(logs, [keyHeads, groups], keyDim), chunks, emit);
+  else if (perKey)
+    decay = decayOfKeys(keys, columns, arranged(logs, [keyHeads, groups], keyDim), valueDim, chunks, emit);
   else decay = decayOfStates(keys, columns, gate(logs), chunks, emit);
 
   const zeros = (): Value => emit.node("Expand", [emit.floats([0]), emit.sizes([batch, stateHeads, keyDim, valueDim])]);
