@@ -16,6 +16,10 @@ const COLUMNS = {
   generate: "the greedy continuation of transformers, where the fixture has one",
   wasm: "logits and gradients there",
   webgpu: "logits there, within three times the tolerance",
+  onnx_ort: "exported in the dialect ort, logits in onnxruntime, within three times the tolerance",
+  onnx_onnx: "the same in the dialect onnx",
+  onnx_portable: "the same in the dialect portable",
+  onnx_scan: "the same in the dialect scan",
 };
 
 const folder = mkdtempSync(join(tmpdir(), "features-"));

@@ -34,7 +34,7 @@ export interface EmitOptions {
   readonly symbols: ReadonlyMap<Dim, { readonly value: Value; readonly axis: number }>;
   readonly sequence?: Sequence | undefined;
   readonly windows?: Windows | undefined;
-  /** Most tokens of a call; default 2^20 − 1. */
+  /** Most tokens of a call; default 2^17 − 1. */
   readonly longest?: number | undefined;
   /** How matrices are stored; default f32. */
   readonly storage?: StorageOptions | undefined;
@@ -139,7 +139,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
   };
   const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
-    longest: options.longest ?? 2 ** 20 - 1,
+    longest: options.longest ?? 2 ** 17 - 1,
     sequence: options.sequence,
     node,
     nodes,

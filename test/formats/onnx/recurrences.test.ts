@@ -56,6 +56,58 @@ describe.each(dialects)("in the dialect %s", (dialect) => {
     }),
   );
 
+  it.each([
+    ["that forget at once", [-50, -40]],
+    ["that hardly forget", [-1e-4, 0]],
+    ["of every strength", [-50, 0]],
+  ] as const)("linear_attention with decays %s", (_, range) =>
+    checkOnnx({
+      dialects: [dialect],
+      sizes: [
+        [1, 1],
+        [1, 64],
+        [2, 200],
+      ],
+      leaves: {
+        q: { shape: ["B", "T", 2, 4] },
+        k: { shape: ["B", "T", 2, 4], range: [-0.5, 0.5] },
+        v: { shape: ["B", "T", 2, 3] },
+        s0: { shape: ["B", 2, 4, 3] },
+        decay: { shape: ["B", "T", 2], range },
+        keys: { shape: ["B", "T", 2, 4], range },
+        beta: { shape: ["B", "T", 2], range: [0, 1] },
+      },
+      build: (leaf) => {
+        const [q, k, v, beta] = [leaf("q"), leaf("k"), leaf("v"), leaf("beta")];
+        const results = ["decay", "keys"].flatMap((name) => [
+          linearAttention("gated", q, k, v, { decay: leaf(name), initialState: leaf("s0") }),
+          linearAttention("gated_delta", q, k, v, { decay: leaf(name), beta, initialState: leaf("s0") }),
+        ]);
+        return Object.fromEntries(
+          results.flatMap(({ output, finalState }, i) => [
+            [`y${i}`, output],
+            [`state${i}`, finalState],
+          ]),
+        );
+      },
+    }),
+  );
+
+  it("delta rules with keys that are all alike, each written over by the next", () =>
+    checkOnnx({
+      dialects: [dialect],
+      sizes: [[2, 200]],
+      leaves: {
+        q: { shape: ["B", "T", 1, 4] },
+        k: { shape: ["B", "T", 1, 4], range: [0.49, 0.5] },
+        v: { shape: ["B", "T", 1, 3] },
+        beta: { shape: ["B", "T", 1], range: [0.99, 1] },
+      },
+      build: (leaf) => ({
+        y: linearAttention("delta", leaf("q"), leaf("k"), leaf("v"), { beta: leaf("beta") }).output,
+      }),
+    }));
+
   it("selective_scan", () =>
     checkOnnx({
       dialects: [dialect],
