@@ -4,10 +4,10 @@ import { type Dialect, dialectFacts } from "../formats/onnx/lowering.ts";
 import type { Verification } from "../formats/onnx/node/verify.ts";
 import type { StorageOptions } from "../formats/onnx/storage.ts";
 import { exportOnnx, type OnnxExport } from "../model/node/onnx.ts";
-import { hybraidVersion } from "../node/version.ts";
 import { InputError } from "./program.ts";
 import { createStages, interruptible } from "./stages.ts";
 import { readsBytes } from "./tokenizer.ts";
+import { hybraidVersion } from "./version.ts";
 
 export interface OnnxExportCommandOptions {
   readonly out: string;

@@ -1,9 +1,9 @@
 // hybraid export MODEL --format onnx --training: loss and gradients as one ONNX graph.
 import { statSync } from "node:fs";
-import { describeTraining, exportOnnxTraining, type TrainingExport } from "../model/node/onnx-training.ts";
-import { hybraidVersion } from "../node/version.ts";
+import { describeTraining, exportOnnxTraining, type TrainingExport } from "../train/node/onnx.ts";
 import { InputError } from "./program.ts";
 import { createStages, interruptible } from "./stages.ts";
+import { hybraidVersion } from "./version.ts";
 
 export interface TrainingExportCommandOptions {
   readonly out: string;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// The command `hybraid`.
-import { hybraidVersion } from "../node/version.ts";
 import { commands } from "./commands.ts";
 import { main } from "./program.ts";
+// The command `hybraid`.
+import { hybraidVersion } from "./version.ts";
 
 await main(commands, hybraidVersion());

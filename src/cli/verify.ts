@@ -8,7 +8,7 @@ import { INSTALL_ONNXRUNTIME, loadOnnxRuntime, type OnnxRuntime } from "../forma
 import { verifyOnnxFile } from "../formats/onnx/node/verify.ts";
 import { openModel } from "../model/node/files.ts";
 import { expectedOfFolder, ONNX_FOLDER } from "../model/node/onnx.ts";
-import { describeTraining, verifyTraining } from "../model/node/onnx-training.ts";
+import { describeTraining, verifyTraining } from "../train/node/onnx.ts";
 import { describeVerification, verificationReport } from "./export-onnx.ts";
 import { EXIT, InputError } from "./program.ts";
 import { interruptible } from "./stages.ts";

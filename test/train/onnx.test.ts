@@ -2,19 +2,19 @@
 // training in onnxruntime goes as it goes here.
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { afterAll, describe, expect, it } from "vitest";
-import { buildLoss } from "../../../src/blocks/model.ts";
-import { present } from "../../../src/formats/onnx/lowering.ts";
-import { buildOnnxTraining, type OnnxTraining } from "../../../src/formats/onnx/training.ts";
-import { initialiseParameters } from "../../../src/model/initialise.ts";
-import { prefixIds, withPrefix } from "../../../src/model/prefix.ts";
-import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import type { Buffer, HostArray } from "../../../src/runtime/types.ts";
-import { loadSpecFile } from "../../../src/spec/node/files.ts";
-import type { ArchitectureSpec } from "../../../src/spec/types.ts";
-import { buildGradients, gradientName, ROUTER_FACTS } from "../../../src/train/step.ts";
-import { files, folder, lively } from "../../model/lively.ts";
-import { generator } from "../../ops/harness.ts";
-import { checkDialect } from "./dialect.ts";
+import { buildLoss } from "../../src/blocks/model.ts";
+import { present } from "../../src/formats/onnx/lowering.ts";
+import { initialiseParameters } from "../../src/model/initialise.ts";
+import { prefixIds, withPrefix } from "../../src/model/prefix.ts";
+import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
+import type { Buffer, HostArray } from "../../src/runtime/types.ts";
+import { loadSpecFile } from "../../src/spec/node/files.ts";
+import type { ArchitectureSpec } from "../../src/spec/types.ts";
+import { buildOnnxTraining, type OnnxTraining } from "../../src/train/onnx.ts";
+import { buildGradients, gradientName, ROUTER_FACTS } from "../../src/train/step.ts";
+import { checkDialect } from "../formats/onnx/dialect.ts";
+import { folder, lively } from "../model/lively.ts";
+import { generator } from "../ops/harness.ts";
 
 const BATCH = 2;
 const runtime = createReferenceRuntime();
@@ -98,33 +98,39 @@ const readWeight =
   (name: string): Float32Array =>
     present(weights.get(name), name);
 
+/** Every mixer, norm, kind of positions and way of wiring; the others are made of the same. */
+const trained = [
+  ...["falcon-h1", "gated-delta", "gemma2", "gpt2", "granite-hybrid", "hymba", "kimi-linear", "lfm2", "lightning"],
+  ...["mamba", "mamba2", "recurrent-gemma", "retnet", "s4d", "samba"],
+];
+
 describe("loss and gradients", () => {
-  it.each(files.filter((file) => file !== "gru.yaml"))("of %s are ours", async (file) => {
-    const spec = loadSpecFile(folder + file);
+  it.each(trained)("of %s are ours", async (name) => {
+    const spec = loadSpecFile(`${folder}${name}.yaml`);
     // Retnet is ill-conditioned: its logits in f32 are 1.4e-4 off already.
-    const tolerance = file === "retnet.yaml" ? 3e-3 : 1e-3;
+    const tolerance = name === "retnet" ? 3e-3 : 1e-3;
     const weights = lively(spec);
     // Three times as large it would be below −16, where onnxruntime's Softplus is 0 and nothing decays any more.
-    for (const [name, values] of weights)
-      if (name.endsWith("a_param"))
+    for (const [parameter, values] of weights)
+      if (parameter.endsWith("a_param"))
         weights.set(
-          name,
+          parameter,
           values.map((x) => x / 3),
         );
     const training = buildOnnxTraining(spec, readWeight(weights));
     checkDialect(training);
     const session = await open(training);
-    for (const length of [19, 2]) {
+    for (const length of name === "mamba" ? [19, 2] : [19]) {
       const tokens = tokensOf(spec, length);
       const ours = await (await reference(spec, weights, length)).run(tokens);
       const theirs = await step(session, training, weights, tokens);
-      for (const name of ["loss", "objective", ...ROUTER_FACTS]) {
-        const expected = ours.get(name);
-        if (expected !== undefined) expect(distance(present(theirs[name], name), expected), name).toBeLessThan(1e-4);
+      for (const fact of ["loss", "objective", ...ROUTER_FACTS]) {
+        const expected = ours.get(fact);
+        if (expected !== undefined) expect(distance(present(theirs[fact], fact), expected), fact).toBeLessThan(1e-4);
       }
       expect(training.parameters.length).toBeGreaterThan(0);
-      for (const { name, gradient } of training.parameters) {
-        const expected = present(ours.get(gradientName(name)), name);
+      for (const { name: parameter, gradient } of training.parameters) {
+        const expected = present(ours.get(gradientName(parameter)), parameter);
         const label = `${gradient} at ${length} tokens`;
         expect(distance(present(theirs[gradient], gradient), expected), label).toBeLessThan(tolerance);
       }
@@ -154,7 +160,7 @@ describe("training in onnxruntime", () => {
       for (const [i, slope] of gradient.entries()) values[i] = (values[i] ?? 0) - rate * slope;
     };
     const losses: [number, number][] = [];
-    for (let t = 0; t < 20; t++) {
+    for (let t = 0; t < 10; t++) {
       const theirs = await step(session, training, weights, tokens);
       const here = await ours.run(tokens);
       losses.push([theirs.loss?.[0] ?? Number.NaN, here.get("loss")?.[0] ?? Number.NaN]);
@@ -167,7 +173,7 @@ describe("training in onnxruntime", () => {
     }
     for (const [t, [theirs, here]] of losses.entries())
       expect(Math.abs(theirs - here), `step ${t}`).toBeLessThan(1e-3 * here);
-    expect(losses.at(-1)?.[0]).toBeLessThan(0.8 * (losses[0]?.[0] ?? 0));
+    expect(losses.at(-1)?.[0]).toBeLessThan(0.9 * (losses[0]?.[0] ?? 0));
     await session.release();
   });
 

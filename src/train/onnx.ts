@@ -6,19 +6,19 @@
 // optimiser changes them with every step, and feeds them with every step. (Initialisers that are inputs as well, which ONNX has
 // for this, onnxruntime-node ignores without a word when they are fed, and reads the stored value.) Weights that stay as they
 // are, such as those under an adapter, are stored.
-import { excessName } from "../../blocks/balance.ts";
-import { buildObjective } from "../../blocks/model.ts";
-import type { Dim } from "../../graph/shape.ts";
-import type { Graph, Tensor } from "../../graph/types.ts";
-import { prefixIds } from "../../model/prefix.ts";
-import { prepare } from "../../ops/passes/optimise.ts";
-import type { ArchitectureSpec } from "../../spec/types.ts";
-import { ROUTER_FACTS } from "../../train/step.ts";
-import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
-import { emitGraph, type ReadWeight } from "./emit.ts";
-import { OnnxError } from "./error.ts";
-import { differentiateOnnx } from "./gradient/differentiate.ts";
-import { present, type Value } from "./lowering.ts";
+import { excessName } from "../blocks/balance.ts";
+import { buildObjective } from "../blocks/model.ts";
+import { type ExternalPlace, OnnxBuilder } from "../formats/onnx/builder.ts";
+import { emitGraph, type ReadWeight } from "../formats/onnx/emit.ts";
+import { OnnxError } from "../formats/onnx/error.ts";
+import { differentiateOnnx } from "../formats/onnx/gradient/differentiate.ts";
+import { present, type Value } from "../formats/onnx/lowering.ts";
+import type { Dim } from "../graph/shape.ts";
+import type { Graph, Tensor } from "../graph/types.ts";
+import { prefixIds } from "../model/prefix.ts";
+import { prepare } from "../ops/passes/optimise.ts";
+import type { ArchitectureSpec } from "../spec/types.ts";
+import { ROUTER_FACTS } from "./step.ts";
 
 const DIALECT = "portable";
 const IGNORED = -100;
