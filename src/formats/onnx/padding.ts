@@ -40,6 +40,7 @@ function vanishes(e: Expression, zero: (index: number) => boolean): boolean {
     case "where":
       return b === true && c === true;
     case "div":
+      return a === true && b !== true;
     case "neg":
     case "abs":
     case "sqrt":

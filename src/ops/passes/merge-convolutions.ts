@@ -25,7 +25,7 @@ interface Member {
 
 /** Convolutions, in the order of their states, grouped by what has to be equal. */
 function groupsOf(graph: Graph): Member[][] {
-  const { readers } = usesOf(graph);
+  const { readers, leaving } = usesOf(graph);
   const onlyReader = (tensor: Tensor): boolean => readers.get(tensor)?.length === 1;
   const groups = new Map<string, Member[]>();
   for (const binding of graph.states) {
@@ -34,7 +34,10 @@ function groupsOf(graph: Graph): Member[][] {
     const [x, weight, bias] = node.inputs;
     const ours =
       isParameter(weight) && onlyReader(weight) && (bias === undefined || (isParameter(bias) && onlyReader(bias)));
-    if (x === undefined || !ours || !onlyReader(binding.input) || readers.has(binding.output)) continue;
+    // Windows that leave the graph in other ways as well stay as they are.
+    const kept = onlyReader(binding.input) && !leaving.has(binding.input);
+    const handedOn = !readers.has(binding.output) && leaving.get(binding.output) === 1;
+    if (x === undefined || !ours || !kept || !handedOn) continue;
     const { activation } = node.attributes as CausalConvAttributes;
     const key = [node.scope, weight.shape[1], activation, bias !== undefined, ...x.shape.slice(0, 2)].join(" ");
     const group = groups.get(key);
