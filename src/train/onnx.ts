@@ -12,7 +12,7 @@ import { type ExternalPlace, OnnxBuilder } from "../formats/onnx/builder.ts";
 import { emitGraph, type ReadWeight } from "../formats/onnx/emit.ts";
 import { OnnxError } from "../formats/onnx/error.ts";
 import { differentiateOnnx } from "../formats/onnx/gradient/differentiate.ts";
-import { present, type Value } from "../formats/onnx/lowering.ts";
+import { mostTokens, present, type Value } from "../formats/onnx/lowering.ts";
 import type { Dim } from "../graph/shape.ts";
 import type { Graph, Tensor } from "../graph/types.ts";
 import { prefixIds } from "../model/prefix.ts";
@@ -22,9 +22,6 @@ import { ROUTER_FACTS } from "./step.ts";
 
 const DIALECT = "portable";
 const IGNORED = -100;
-
-/** Tokens of a row. */
-const LONGEST = 4096;
 
 export interface OnnxTrainingOptions {
   /** Most tokens of a row, those before the first one included; default 4096. Recurrences have nodes for each doubling of it. */
@@ -63,7 +60,7 @@ export const gradientOutput = (parameter: string): string => `grad.${parameter}`
 export function buildOnnxTraining(
   spec: ArchitectureSpec,
   weight: ReadWeight,
-  { trainable = () => true, longest = LONGEST }: OnnxTrainingOptions = {},
+  { trainable = () => true, longest = mostTokens.training }: OnnxTrainingOptions = {},
 ): OnnxTraining {
   const graph = prepare(buildObjective(spec));
   if (graph.nodes.some(({ op }) => op.name === "gru"))

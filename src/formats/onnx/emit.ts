@@ -9,6 +9,7 @@ import { OnnxError } from "./error.ts";
 import { after, type Eventual } from "./eventual.ts";
 import {
   type Dialect,
+  mostTokens,
   type NodeOptions,
   type OnnxEmitter,
   present,
@@ -139,7 +140,7 @@ function createEmitter(graph: Graph, builder: OnnxBuilder, options: EmitOptions,
   };
   const emit: Omit<OnnxEmitter, "weights"> = {
     dialect: options.dialect,
-    longest: options.longest ?? 2 ** 17 - 1,
+    longest: options.longest ?? mostTokens.call,
     sequence: options.sequence,
     node,
     nodes,

@@ -18,7 +18,13 @@ export function graphToOnnx(
     dialect,
     weight = noWeights,
     storage,
-  }: { readonly dialect: Dialect; readonly weight?: ReadWeight; readonly storage?: StorageOptions },
+    longest,
+  }: {
+    readonly dialect: Dialect;
+    readonly weight?: ReadWeight;
+    readonly storage?: StorageOptions;
+    readonly longest?: number;
+  },
 ): OnnxBuilder {
   const builder = new OnnxBuilder(dialect);
   const leaves = new Map<Tensor, Value>();
@@ -29,7 +35,7 @@ export function graphToOnnx(
     leaves.set(tensor, value);
     for (const [axis, dim] of tensor.shape.entries()) if (typeof dim === "string") symbols.set(dim, { value, axis });
   }
-  const emitted = emitGraph(graph, builder, { dialect, weight, leaves, symbols, storage });
+  const emitted = emitGraph(graph, builder, { dialect, weight, leaves, symbols, storage, longest });
   const next = graph.states.map(({ name, output }) => ({ name: `present.${name}`, tensor: output }));
   for (const { name, tensor } of [...graph.outputs, ...next])
     builder.output(name, emitted(tensor), tensor.dtype, tensor.shape);

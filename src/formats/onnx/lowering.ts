@@ -31,6 +31,9 @@ export type Dialect = keyof typeof facts;
 export const dialectFacts: Readonly<Record<Dialect, DialectFacts>> = facts;
 export const dialects = Object.keys(facts) as Dialect[];
 
+/** Most tokens of a call, and of a row in a training step: scans over time have nodes for each doubling of them. */
+export const mostTokens = { call: 2 ** 17 - 1, training: 4096 } as const;
+
 /** A value of the ONNX graph, by name. i32 tensors of ours are int64 there: that is what ONNX indexes with. */
 export type Value = string;
 

@@ -1,12 +1,19 @@
-// What onnxruntime says about files that it refuses, and what we advise then. The messages are its own, from files that are wrong in
-// just one way.
+// What onnxruntime says about files and calls that it refuses, and what we advise then. The messages are its own, from files that are
+// wrong in just one way, and from calls of models that are right.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import onnxProto from "onnx-proto";
-import { InferenceSession } from "onnxruntime-node";
+import { InferenceSession, Tensor } from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildForward } from "../../../src/blocks/model.ts";
+import { buildOnnxModel } from "../../../src/formats/onnx/model.ts";
 import { adviceOn } from "../../../src/formats/onnx/node/advice.ts";
+import { OnnxRun } from "../../../src/formats/onnx/node/session.ts";
+import { initialiseParameters } from "../../../src/model/initialise.ts";
+import { required } from "../../../src/ops/types.ts";
+import { loadSpecFile } from "../../../src/spec/node/files.ts";
+import { buildOnnxTraining } from "../../../src/train/onnx.ts";
 
 const { onnx } = onnxProto;
 const folder = mkdtempSync(join(tmpdir(), "hybraid-advice-"));
@@ -106,6 +113,87 @@ describe("advice on what onnxruntime refuses", () => {
 
   it("tells that a file is no model", async () => {
     expect(adviceOn(await refusal(new TextEncoder().encode("hello")))).toMatch(/no ONNX model/);
+  });
+
+  describe("about a call of a model that is there", () => {
+    const spec = loadSpecFile("architectures/gpt2.yaml");
+    const weights = initialiseParameters(buildForward(spec, { stateful: true }), 1);
+    const weight = (name: string): Float32Array => required(weights.get(name), name);
+    const quiet = { logSeverityLevel: 4 } as const;
+    let session: InferenceSession;
+    beforeAll(async () => {
+      session = await InferenceSession.create(buildOnnxModel(spec, weight).encode(), quiet);
+    });
+    afterAll(() => session.release());
+
+    /** What onnxruntime says about one of several calls, each of which gives every row its next tokens. */
+    async function complaint(...calls: readonly (readonly number[][])[]): Promise<string> {
+      const loud = session.run.bind(session);
+      const run = new OnnxRun(
+        { Tensor },
+        Object.assign(Object.create(session), { run: (feed: InferenceSession.FeedsType) => loud(feed, quiet) }),
+        calls[0]?.length ?? 0,
+      );
+      try {
+        for (const rows of calls) await run.forward(rows);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return "";
+    }
+
+    it("tells how rows go on that have several tokens more", async () => {
+      const message = await complaint(
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        [
+          [5, 6],
+          [7, 8],
+        ],
+      );
+      expect(message).toContain("batch_size must be 1 when sequence_length > 1 and past context is given");
+      expect(adviceOn(message, "ort")).toMatch(/single tokens after it, or one row at a time; --dialect onnx/);
+      expect(await complaint([[1, 2]], [[5, 6]])).toBe("");
+      expect(
+        await complaint(
+          [
+            [1, 2],
+            [3, 4],
+          ],
+          [[5], [7]],
+        ),
+      ).toBe("");
+    });
+
+    it("tells that a token is not in the vocabulary, or a position beyond those learned", async () => {
+      expect(adviceOn(await complaint([[1, spec.vocab_size]]))).toMatch(/^256 is no token/);
+      const most = required(spec.positions?.max_length, "positions");
+      expect(adviceOn(await complaint([new Array<number>(most + 1).fill(1)]))).toMatch(/512 is .*a position beyond/);
+    });
+  });
+
+  it("tells how many tokens a row of a training step has", async () => {
+    const spec = loadSpecFile("architectures/mamba.yaml");
+    const weights = initialiseParameters(buildForward(spec, { stateful: true }), 1);
+    const step = buildOnnxTraining(spec, (name) => required(weights.get(name), name), {
+      longest: 7,
+      trainable: () => false,
+    });
+    const session = await InferenceSession.create(step.encode(), { logSeverityLevel: 4 });
+    const run = (length: number): Promise<unknown> => {
+      const ids = new Tensor("int64", new BigInt64Array(length), [1, length]);
+      return session.run({ input_ids: ids, labels: ids }, { logSeverityLevel: 4 });
+    };
+    await run(7);
+    for (const length of [8, 30]) {
+      const error = await run(length).catch((cause: Error) => cause);
+      expect(adviceOn((error as Error).message, "portable")).toMatch(
+        /^sizes don't fit at layers\.0\.mixer\/.* more tokens than .*131,071; in a training step 4,096\)/,
+      );
+    }
+    await session.release();
   });
 
   it("says nothing about what is not known", () => {

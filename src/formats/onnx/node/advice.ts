@@ -1,6 +1,6 @@
 // What to do about a model that onnxruntime refuses: its messages name operators and versions, not the choice that would have
 // avoided them.
-import type { Dialect } from "../lowering.ts";
+import { type Dialect, mostTokens } from "../lowering.ts";
 
 interface Advice {
   /** What the message says; group 1 is what it is about. */
@@ -15,6 +15,8 @@ const other = (dialect: string | undefined): string => {
     ? "--dialect ort says the same in operators of onnxruntime, --dialect portable in primitives of opset 17"
     : "--dialect portable says the same in primitives of opset 17";
 };
+
+const inWords = (tokens: number): string => tokens.toLocaleString("en");
 
 /** The first that fits counts. */
 const table: readonly Advice[] = [
@@ -58,6 +60,23 @@ const table: readonly Advice[] = [
   {
     message: /(Protobuf parsing failed)/,
     advise: () => "the file is no ONNX model, or was cut off; export it again",
+  },
+  {
+    message: /(batch_size must be 1 when sequence_length > 1 and past context is given)/,
+    advise: () =>
+      "onnxruntime's attention goes on from a cache with several tokens for one row only: feed all rows their prompts in the first call and single tokens after it, or one row at a time; --dialect onnx has no such limit",
+  },
+  {
+    message: /Name:'embedding\/[^']*' Status Message: indices element out of data bounds, idx=(-?\d+)/,
+    advise: (index) =>
+      `${index} is no token of this model's vocabulary, or a position beyond those that it has learned`,
+  },
+  {
+    // Scans over time have levels for so many tokens; of more, some are missing at the last of them.
+    message:
+      /Name:'([^']*)' Status Message: (?:indices element out of data bounds|.*(?:Shape mismatch attempting to re-use buffer|Attempting to broadcast an axis))/,
+    advise: (node) =>
+      `sizes don't fit at ${node}: those of the inputs contradict each other, or the call has more tokens than the graph is made for (${inWords(mostTokens.call)}; in a training step ${inWords(mostTokens.training)}): feed a long text in several calls, each with the states that the last one gave`,
   },
 ];
 
