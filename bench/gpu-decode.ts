@@ -1,7 +1,7 @@
 // What does a decoding step cost besides the GPU's work? `npx tsx bench/gpu-decode.ts`: the JavaScript time of a step (inputs written,
 // commands encoded, submitted, results copied) of models of 24 layers, their dispatches, and the time of a whole step. Sizes
 // are small, so that on a software device the GPU's own work leaves the processor to us.
-import { createModel } from "../src/model/model.ts";
+import { createModel } from "../src/model/create.ts";
 import { currentGpuHost } from "../src/runtime/webgpu/host.ts";
 import { createWebGpuRuntime } from "../src/runtime/webgpu/runtime.ts";
 import { formatTable, median } from "./harness.ts";

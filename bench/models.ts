@@ -4,7 +4,8 @@
 import { parseArgs } from "node:util";
 import * as native from "onnxruntime-node";
 import * as web from "onnxruntime-web";
-import { createModel, type Model } from "../src/model/model.ts";
+import { createModel } from "../src/model/create.ts";
+import type { Model } from "../src/model/model.ts";
 import { loadSpecFile } from "../src/spec/node/files.ts";
 import type { ArchitectureSpec } from "../src/spec/types.ts";
 import { type Contender, Report, race } from "./harness.ts";

@@ -23,15 +23,9 @@ export { stackDiagram } from "./inspect/diagram.ts";
 export { type Inspection, type InspectOptions, inspect } from "./inspect/inspect.ts";
 export { inspectionPage } from "./inspect/page.ts";
 export { drawStack } from "./inspect/picture.ts";
+export { createModel, type ModelOptions } from "./model/create.ts";
 export { ModelError } from "./model/error.ts";
-export {
-  createModel,
-  type ForwardOptions,
-  type ForwardResult,
-  type GenerateOptions,
-  Model,
-  type ModelOptions,
-} from "./model/model.ts";
+export { type ForwardOptions, type ForwardResult, type GenerateOptions, Model } from "./model/model.ts";
 export { ModelState } from "./model/state.ts";
 export { differentiate } from "./ops/gradients.ts";
 export { optimise } from "./ops/passes/optimise.ts";

@@ -4,31 +4,32 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import picocolors from "picocolors";
 import { type MeasurementReport, measure, type ProfileReport, type SpeedReport } from "../inspect/measure.ts";
 import { formatNumber } from "../plot/ticks.ts";
-import { createRuntime, type Device, devices } from "../runtime/index.ts";
-import { type WeightStorage, weightStorages } from "../runtime/types.ts";
+import { createRuntime } from "../runtime/index.ts";
 import { nearest } from "../spec/suggest.ts";
-import { activationsOption } from "./activations.ts";
 import { openArchitecture } from "./architecture.ts";
+import {
+  type ActivationsOptions,
+  activationsOption,
+  type DeviceOptions,
+  deviceOption,
+  weightsOption,
+} from "./model-options.ts";
 import { InputError } from "./program.ts";
 import { formatTable } from "./table.ts";
 
 /** Of the package: a checkout has bench/ there. */
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-interface BenchOptions {
+interface BenchOptions extends DeviceOptions, ActivationsOptions {
   readonly all?: boolean;
   readonly json?: boolean;
-  readonly threads?: number;
   readonly tokens?: number;
   readonly batch?: number;
   readonly sequence?: number;
-  readonly device: Device;
-  readonly weights?: WeightStorage;
-  readonly activations?: "f32" | "f16";
   readonly tune?: boolean;
   readonly profile?: boolean;
 }
@@ -45,14 +46,9 @@ export function register(program: Command): void {
     .option("--tokens <n>", "architectures: tokens of the prompt; default 512", parseCount)
     .option("--batch <n>", "architectures: rows of a training batch; default: 8, fewer for large models", parseCount)
     .option("--sequence <n>", "architectures: tokens of each row; default 256", parseCount)
-    .addOption(new Option("--device <name>", "architectures: what runs them").choices([...devices]).default("auto"))
-    .addOption(
-      new Option(
-        "--dtype, --weights <type>",
-        "architectures: how matrices are kept; narrower than f32 on webgpu only",
-      ).choices([...weightStorages]),
-    )
-    .addOption(activationsOption("architectures: "))
+    .addOption(deviceOption("architectures: what runs them"))
+    .addOption(weightsOption("architectures: how matrices are kept"))
+    .addOption(activationsOption("architectures: how values in flight are kept"))
     .option("--tune", "architectures, webgpu: first measure which variant of a kernel is fastest here, and remember it")
     .option("--profile", "architectures: also the time, the rate and the chosen variant of every kernel")
     .action(async (names: string[], options: BenchOptions) => {

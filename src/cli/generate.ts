@@ -8,15 +8,20 @@ import { WEIGHTS_FILE } from "../model/files.ts";
 import type { Model } from "../model/model.ts";
 import { loadModel, loadState, saveState } from "../model/node/files.ts";
 import type { ModelState } from "../model/state.ts";
-import { type Device, devices } from "../runtime/index.ts";
-import { type WeightStorage, weightStorages } from "../runtime/types.ts";
-import { activationsOption } from "./activations.ts";
+import {
+  type ActivationsOptions,
+  activationsOption,
+  type DeviceOptions,
+  deviceOption,
+  threadsOption,
+  weightsOption,
+} from "./model-options.ts";
 import { number, wholeNumber } from "./numbers.ts";
 import { InputError } from "./program.ts";
 import { StopText } from "./stop-text.ts";
 import { folderTokenizer } from "./tokenizer.ts";
 
-interface GenerateCommandOptions {
+interface GenerateCommandOptions extends DeviceOptions, ActivationsOptions {
   readonly prompt: string;
   readonly maxTokens: number;
   readonly temperature: number;
@@ -28,10 +33,6 @@ interface GenerateCommandOptions {
   readonly tokenizer?: string;
   readonly stateIn?: string;
   readonly stateOut?: string;
-  readonly device: Device;
-  readonly weights?: WeightStorage;
-  readonly activations?: "f32" | "f16";
-  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -75,15 +76,10 @@ export function register(program: Command): void {
       "go on from a state that --state-out wrote: the prompt comes after all that it has read",
     )
     .option("--state-out <file>", "write the state after the last token, to go on from later")
-    .addOption(new Option("--device <name>", "what runs the model").choices([...devices]).default("auto"))
-    .addOption(
-      new Option(
-        "--dtype, --weights <type>",
-        "how matrices are kept in memory; narrower than f32 on webgpu only",
-      ).choices([...weightStorages]),
-    )
-    .addOption(activationsOption(""))
-    .addOption(option("--threads <n>", "threads of the CPU; default: all cores", wholeNumber(1)))
+    .addOption(deviceOption())
+    .addOption(weightsOption())
+    .addOption(activationsOption())
+    .addOption(threadsOption())
     .option("--json", "print one JSON object at the end instead of the text as it comes")
     .action((folder: string, options: GenerateCommandOptions) => generate(folder, options));
 }

@@ -11,6 +11,7 @@ import { type LoadedRun, loadRunFile } from "../train/node/config.ts";
 import { type RunSummary, trainInFolder } from "../train/node/run.ts";
 import { CHECKPOINT_FOLDER, chooseFolder, METRICS_FILE, PLOT_FILE, RUN_FILE } from "../train/node/run-folder.ts";
 import type { RunOutcome } from "../train/run.ts";
+import { threadsOption } from "./model-options.ts";
 import { number, wholeNumber } from "./numbers.ts";
 import { EXIT, exitCodeOf } from "./program.ts";
 import { createProgress, formatSeconds, type Progress } from "./progress.ts";
@@ -46,7 +47,7 @@ export function register(program: Command): void {
         .conflicts("steps"),
     )
     .addOption(new Option("--device <name>", "what trains, instead of what the file says").choices([...devices]))
-    .addOption(new Option("--threads <n>", "threads of the CPU; default: all cores").argParser(wholeNumber(1)))
+    .addOption(threadsOption())
     .addOption(new Option("--seed <n>", "seed, instead of what the file says").argParser(wholeNumber(0)))
     .option("--json", "print one JSON object at the end, progress to stderr")
     .action((config: string, options: TrainOptions) => train(config, options));

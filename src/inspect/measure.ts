@@ -5,7 +5,7 @@ import { Random } from "../data/random.ts";
 import { makeGraph } from "../graph/graph.ts";
 import { input, parameter } from "../graph/leaves.ts";
 import type { Tensor } from "../graph/types.ts";
-import { createModel } from "../model/model.ts";
+import { createModel } from "../model/create.ts";
 import { linear } from "../ops/matmul/op.ts";
 import { reduce } from "../ops/reduce/op.ts";
 import type { HostArray, Runtime, WeightStorage } from "../runtime/types.ts";

@@ -3,9 +3,10 @@
 import { storedValues } from "../formats/huggingface/copy.ts";
 import type { StoredTensor } from "../formats/huggingface/plan.ts";
 import type { Safetensors } from "../formats/safetensors/index.ts";
+import type { WeightSource } from "./create.ts";
 import { ModelError } from "./error.ts";
 import { lossAndGradients } from "./gradients.ts";
-import type { Model, WeightSource } from "./model.ts";
+import type { Model } from "./model.ts";
 
 /** How far one tensor is off. */
 export interface Comparison {

@@ -4,9 +4,10 @@ import { buildForward } from "../blocks/model.ts";
 import { openSafetensors, type RandomAccessSource, type TensorToWrite } from "../formats/safetensors/index.ts";
 import { stringifySpec } from "../spec/load.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
+import type { WeightSource } from "./create.ts";
 import { ModelError } from "./error.ts";
 import { specHash } from "./hash.ts";
-import type { Model, WeightSource } from "./model.ts";
+import type { Model } from "./model.ts";
 
 export const ARCHITECTURE_FILE = "architecture.yaml";
 export const WEIGHTS_FILE = "model.safetensors";

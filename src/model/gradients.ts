@@ -7,8 +7,8 @@ import { differentiate } from "../ops/gradients.ts";
 import { finish, prepare } from "../ops/passes/optimise.ts";
 import type { Buffer, HostArray, Runtime } from "../runtime/types.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
+import type { WeightSource } from "./create.ts";
 import { ModelError } from "./error.ts";
-import type { WeightSource } from "./model.ts";
 import { prefixIds, withPrefix } from "./prefix.ts";
 
 export interface LossGradients {

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { commands } from "../../src/cli/commands.ts";
-import { createModel } from "../../src/model/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { saveModel } from "../../src/model/node/files.ts";
 import { type Ran, runHere } from "./run.ts";
 

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { attentionOnly, equalAttention } from "../../src/inspect/attention-only.ts";
 import { createEstimator, type Inspection, inspect } from "../../src/inspect/inspect.ts";
-import { createModel } from "../../src/model/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { defineSpec } from "../../src/spec/load.ts";
 import { loadSpecFile } from "../../src/spec/node/files.ts";

@@ -1,8 +1,8 @@
 // What a mixture of experts computes and what it leaves alone, as a model on the CPU and the GPU.
 import { afterAll, describe, expect, it } from "vitest";
 import { buildForward } from "../../src/blocks/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { initialiseParameters } from "../../src/model/initialise.ts";
-import { createModel } from "../../src/model/model.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildForward } from "../../src/blocks/model.ts";
-import { createModel } from "../../src/model/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { foldParameters } from "../../src/ops/passes/fold-parameters.ts";
 import { optimise } from "../../src/ops/passes/optimise.ts";
 import { createRuntime } from "../../src/runtime/index.ts";

@@ -1,6 +1,6 @@
 // How many dispatches a decoding step takes on the GPU: what bounds it there, more than the work does.
 import { afterAll, describe, expect, it } from "vitest";
-import { createModel } from "../../src/model/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { createWebGpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
 
 const runtime = createWebGpuRuntime({ adapter: "software" });

@@ -1,7 +1,8 @@
 // Every architecture file on the GPU: the same numbers as on the CPU, whichever way a sequence is cut, and states that move
 // between the two. Runs on the software GPU at WebGPU's default limits, where most has to be merged and cut.
 import { afterAll, describe, expect, it } from "vitest";
-import { createModel, type Model } from "../../src/model/model.ts";
+import { createModel } from "../../src/model/create.ts";
+import type { Model } from "../../src/model/model.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { createWebGpuRuntime } from "../../src/runtime/webgpu/runtime.ts";

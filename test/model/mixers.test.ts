@@ -2,8 +2,8 @@
 // takes part in the loss.
 import { afterAll, describe, expect, it } from "vitest";
 import { buildForward } from "../../src/blocks/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { lossAndGradients } from "../../src/model/gradients.ts";
-import { createModel } from "../../src/model/model.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";

@@ -1,8 +1,8 @@
 // Learned tokens before every sequence, shared keys and common output projections, against models that say the same without them.
 import { afterAll, describe, expect, it } from "vitest";
 import { buildForward, buildLoss } from "../../src/blocks/model.ts";
+import { createModel } from "../../src/model/create.ts";
 import { lossAndGradients } from "../../src/model/gradients.ts";
-import { createModel } from "../../src/model/model.ts";
 import { prefixIds, withoutPrefix, withPrefix } from "../../src/model/prefix.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { loadSpec } from "../../src/spec/load.ts";

@@ -59,6 +59,28 @@ export interface Family {
   configure(spec: ArchitectureSpec): ConfigFields | undefined;
 }
 
+/** What tells the variants of a model apart, beside its sizes. */
+export interface FamilyVariant {
+  readonly type: string;
+  readonly architecture: string;
+  /** Multimodal models that it is the text model of. */
+  readonly partOf?: readonly string[];
+}
+
+/** Makes a family of each variant of a model. */
+export function variants<V extends FamilyVariant>(
+  convert: (config: ConfigReader, variant: V) => Conversion,
+  configure: (spec: ArchitectureSpec, variant: V) => ConfigFields | undefined,
+): (variant: V) => Family {
+  return (variant) => ({
+    modelTypes: [variant.type],
+    partOf: variant.partOf ?? [],
+    architecture: variant.architecture,
+    convert: (config) => convert(config, variant),
+    configure: (spec) => configure(spec, variant),
+  });
+}
+
 /** Fields without those that are undefined. */
 export function tidy<T extends object>(fields: T): T {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;

@@ -6,9 +6,10 @@ import { writeFileAtomic } from "../../formats/node/atomic-file.ts";
 import { fileSource, writeSafetensorsFile } from "../../formats/safetensors/node/file.ts";
 import { loadSpecFile } from "../../spec/node/files.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
+import { createModel, type ModelOptions, type WeightSource } from "../create.ts";
 import { ModelError } from "../error.ts";
 import { ARCHITECTURE_FILE, encodeWeights, openWeights, WEIGHTS_FILE } from "../files.ts";
-import { createModel, type Model, type ModelOptions, type WeightSource } from "../model.ts";
+import type { Model } from "../model.ts";
 import type { ModelState } from "../state.ts";
 
 /** Writes architecture.yaml and model.safetensors into `directory`, which is made if need be. */

@@ -25,9 +25,9 @@ import { writeOnnxModel } from "../../formats/onnx/node/write.ts";
 import type { StorageOptions } from "../../formats/onnx/storage.ts";
 import { nativeConfig, stateNames, transformersJsConfig } from "../../formats/onnx/transformers-js.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
+import { createModel, type WeightSource } from "../create.ts";
 import { ModelError } from "../error.ts";
 import { specHash } from "../hash.ts";
-import { createModel, type WeightSource } from "../model.ts";
 import { isModelOfOurs, openModel } from "./files.ts";
 import { copyTextFiles, ORIGINAL_CONFIG_FILE, originalConfig } from "./huggingface.ts";
 

@@ -8,7 +8,8 @@ import { chooseFamily, fitFamily } from "../../../src/formats/huggingface/export
 import { familyOf } from "../../../src/formats/huggingface/import.ts";
 import { withSafetensorsFile } from "../../../src/formats/safetensors/node/file.ts";
 import { compareGradients } from "../../../src/model/compare.ts";
-import { createModel, type Model } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
+import type { Model } from "../../../src/model/model.ts";
 import { exportFolder, importFolder } from "../../../src/model/node/huggingface.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../../src/runtime/types.ts";

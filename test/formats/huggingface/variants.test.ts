@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fitFamily } from "../../../src/formats/huggingface/export.ts";
 import { convertConfig, familyOf } from "../../../src/formats/huggingface/import.ts";
 import { parseConfigJson } from "../../../src/formats/huggingface/json.ts";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import type { Runtime } from "../../../src/runtime/types.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { folderOf, largestError } from "./cases.ts";

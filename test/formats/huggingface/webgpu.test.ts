@@ -1,6 +1,6 @@
 // Checkpoints on the GPU (a software one, which compiles slowly: some of different kinds stand for all).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import type { Runtime } from "../../../src/runtime/types.ts";
 import { createWebGpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
 import { cases, largestError, openCase, rowsOf } from "./cases.ts";

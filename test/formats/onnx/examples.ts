@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { byteTokenizer } from "../../../src/data/tokenizer.ts";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import { saveModel } from "../../../src/model/node/files.ts";
 import { exportOnnx } from "../../../src/model/node/onnx.ts";
 import { loadSpecFile } from "../../../src/spec/node/files.ts";

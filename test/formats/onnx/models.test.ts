@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dialects, present } from "../../../src/formats/onnx/lowering.ts";
 import { buildOnnxModel } from "../../../src/formats/onnx/model.ts";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { loadSpecFile } from "../../../src/spec/node/files.ts";
 import { files, folder, lively, toleranceOf } from "../../model/lively.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { AutoModelForCausalLM, AutoTokenizer, env, type PreTrainedModel, type Tensor } from "@huggingface/transformers";
 import { afterAll, describe, expect, it } from "vitest";
 import { byteTokenizer } from "../../../src/data/tokenizer.ts";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import { saveModel } from "../../../src/model/node/files.ts";
 import { exportOnnx } from "../../../src/model/node/onnx.ts";
 import { loadSpecFile } from "../../../src/spec/node/files.ts";

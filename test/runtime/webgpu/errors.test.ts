@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { makeGraph } from "../../../src/graph/graph.ts";
 import { input } from "../../../src/graph/leaves.ts";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import { add } from "../../../src/ops/map/op.ts";
 import { createRuntime } from "../../../src/runtime/index.ts";
 import type { Runtime } from "../../../src/runtime/types.ts";

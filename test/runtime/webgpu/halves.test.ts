@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { buildForward } from "../../../src/blocks/model.ts";
 import { plan } from "../../../src/graph/plan.ts";
-import { createModel } from "../../../src/model/model.ts";
+import { createModel } from "../../../src/model/create.ts";
 import { optimise } from "../../../src/ops/passes/optimise.ts";
 import { halfRequests } from "../../../src/runtime/webgpu/activations.ts";
 import { createWebGpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";

@@ -6,20 +6,15 @@ import { readRope, writeRope } from "../rope.ts";
 import {
   ACTIVATION_NAMES,
   attentionFields,
-  dtInit,
-  MAMBA_PREFIXED,
   mlpFields,
-  neutralSsmFields,
   operatorsOf,
   pairs,
   readDecoder,
   readLayerTypes,
-  readMamba2,
-  readStepLimit,
   writeDecoder,
-  writeMamba2,
 } from "./parts.ts";
 import { attentionRules, decoderTable, mamba2Rules, mlpRules, normRules } from "./rules.ts";
+import { neutralSsmFields, readExpandedMamba2, requireSilu, writeExpandedMamba2 } from "./state-space.ts";
 
 export const bamba: Family = {
   modelTypes: ["bamba"],
@@ -34,16 +29,10 @@ const ATTENTION = "full_attention";
 function convert(config: ConfigReader): Conversion {
   neutralSsmFields(config);
   config.neutral("z_loss_coefficient", "mamba_chunk_size", "attn_rotary_emb");
-  config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
+  requireSilu(config);
   const decoder = readDecoder(config, { width: 4096, vocabulary: 128000, eps: ["rms_norm_eps", 1e-5] });
   const { d_model } = decoder;
-  const inner = config.number("mamba_expand", 2) * d_model;
-  const mixer = {
-    ...readMamba2(config, MAMBA_PREFIXED, { heads: 128, headDim: "auto", groups: 1, state: 256, inner }),
-    ...readStepLimit(config),
-    ...dtInit(config),
-  };
-  requireInner(config, mixer, inner);
+  const mixer = readExpandedMamba2(config, d_model);
   const n_heads = config.count("num_attention_heads", 32);
   const bias = config.flag("attention_bias", false);
   const attention = attentionFields({
@@ -86,16 +75,6 @@ function convert(config: ConfigReader): Conversion {
   };
 }
 
-/** Heads and their width must make up the inner width that the expansion says. */
-export function requireInner(
-  config: ConfigReader,
-  { n_heads = 0, head_dim = 0 }: { readonly n_heads?: number; readonly head_dim?: number },
-  inner: number,
-): void {
-  if (n_heads * head_dim === inner) return;
-  config.problem("mamba_n_heads", `${n_heads} heads of ${head_dim} channels do not make up the inner width ${inner}`);
-}
-
 function configure(spec: ArchitectureSpec): ConfigFields | undefined {
   const [mixer] = operatorsOf(spec, "mamba2");
   const [attention] = operatorsOf(spec, "attention");
@@ -104,10 +83,7 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
   if (mixer === undefined || mlp === undefined || layers === undefined) return undefined;
   return tidy({
     ...writeDecoder(spec),
-    ...writeMamba2(mixer, MAMBA_PREFIXED),
-    mamba_expand: mixer.d_inner / spec.d_model,
-    mamba_chunk_size: 256,
-    time_step_limit: mixer.dt_limit,
+    ...writeExpandedMamba2(mixer, spec.d_model),
     num_hidden_layers: layers.length,
     attn_layer_indices: layers.flatMap(([{ branches }], i) => (branches[0]?.operator.type === "attention" ? [i] : [])),
     num_attention_heads: attention?.n_heads ?? 1,

@@ -5,22 +5,19 @@ import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear } from "../table.ts";
-import { requireInner } from "./bamba.ts";
+import { attentionFields, mlpFields, operatorsOf, pairs, readDecoder, writeDecoder } from "./parts.ts";
+import { attentionRules, decoderTable, mamba2Rules, normRules } from "./rules.ts";
 import {
-  attentionFields,
   dtInit,
-  MAMBA_PREFIXED,
-  mlpFields,
+  MAMBA2_DEFAULTS,
+  MAMBA2_PREFIXED,
   neutralSsmFields,
-  operatorsOf,
-  pairs,
-  readDecoder,
   readMamba2,
   readStepLimit,
-  writeDecoder,
-  writeMamba2,
-} from "./parts.ts";
-import { attentionRules, decoderTable, mamba2Rules, normRules } from "./rules.ts";
+  requireInner,
+  requireSilu,
+  writeExpandedMamba2,
+} from "./state-space.ts";
 
 export const falconH1: Family = {
   modelTypes: ["falcon_h1"],
@@ -35,7 +32,7 @@ const SEGMENTS = ["z", "x", "B", "C", "dt"] as const;
 function convert(config: ConfigReader): Conversion {
   neutralSsmFields(config);
   config.neutral("mamba_chunk_size", "mlp_expansion_factor");
-  config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
+  requireSilu(config);
   config.must("mamba_use_mlp", [null, true], "layers without an MLP");
   config.must("attn_layer_indices", [null], "attention in some layers only");
   config.must("sliding_window", [null], "attention in a window");
@@ -45,7 +42,7 @@ function convert(config: ConfigReader): Conversion {
   const inner = config.isNull("mamba_d_ssm") ? Math.floor(expand * d_model) : config.count("mamba_d_ssm", 1024);
   const norm = config.flag("mamba_rms_norm", false);
   const before = config.flag("mamba_norm_before_gate", true);
-  const base = readMamba2(config, MAMBA_PREFIXED, { heads: 128, headDim: "auto", groups: 1, state: 256, inner });
+  const base = readMamba2(config, MAMBA2_PREFIXED, { ...MAMBA2_DEFAULTS, inner });
   requireInner(config, base, inner);
   const scales = config.numbers("ssm_multipliers", [1, 1, 1, 1, 1], 5);
   const bias = base.bias === true;
@@ -130,14 +127,11 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
   if (ssm?.operator.type !== "mamba2" || heads?.operator.type !== "attention") return undefined;
   return tidy({
     ...writeDecoder(spec),
-    ...writeMamba2(mamba, MAMBA_PREFIXED),
+    ...writeExpandedMamba2(mamba, spec.d_model),
     mamba_d_ssm: mamba.d_inner,
-    mamba_expand: mamba.d_inner / spec.d_model,
-    mamba_chunk_size: 256,
     mamba_rms_norm: mamba.gated_norm !== null,
     mamba_norm_before_gate: mamba.gated_norm?.order !== "gate_then_norm",
     projectors_bias: mamba.output_bias,
-    time_step_limit: mamba.dt_limit,
     ssm_multipliers: SEGMENTS.map((name) => mamba.in_proj_scale[name]),
     ssm_in_multiplier: ssm.in_scale,
     ssm_out_multiplier: ssm.out_scale,

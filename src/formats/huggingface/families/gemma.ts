@@ -3,27 +3,28 @@
 import type { RopeFields } from "../../../spec/types.generated.ts";
 import type { ArchitectureSpec, AttentionSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
-import { type ConfigFields, type Conversion, type Family, stackLayers, tidy } from "../family.ts";
+import { type ConfigFields, type Conversion, type FamilyVariant, stackLayers, tidy, variants } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear } from "../table.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  epsOf,
   mlpFields,
   operatorsOf,
   pairs,
   readLayerTypes,
+  writeDecoder,
 } from "./parts.ts";
-import { attentionRules, FINAL_NORM, mlpRules, normRules, tiedHead } from "./rules.ts";
+import { attentionRules, decoderTable, mlpRules, normRules, tiedHead } from "./rules.ts";
 
-interface Variant {
+interface Variant extends FamilyVariant {
   readonly type: "gemma2" | "gemma3_text";
-  readonly architecture: string;
   readonly vocabulary: number;
   readonly maxLength: number;
 }
+
+const family = variants<Variant>(convert, configure);
 
 export const gemma2 = family({
   type: "gemma2",
@@ -35,19 +36,10 @@ export const gemma2 = family({
 export const gemma3 = family({
   type: "gemma3_text",
   architecture: "Gemma3ForCausalLM",
+  partOf: ["gemma3"],
   vocabulary: 262208,
   maxLength: 131072,
 });
-
-function family(variant: Variant): Family {
-  return {
-    modelTypes: [variant.type],
-    partOf: variant.type === "gemma3_text" ? ["gemma3"] : [],
-    architecture: variant.architecture,
-    convert: (config) => convert(config, variant),
-    configure: (spec) => configure(spec, variant),
-  };
-}
 
 const SLIDING = "sliding_attention";
 const FULL = "full_attention";
@@ -117,11 +109,10 @@ function convert(config: ConfigReader, { type, vocabulary, maxLength }: Variant)
       ...fields,
     },
     stack,
-    table: {
+    table: decoderTable({
+      tied,
       prefixes: ["model.", "", "language_model.model.", "model.language_model."],
-      body: [...linear("embed_tokens", "embedding"), ...normRules("norm", FINAL_NORM)],
-      head: linear(["lm_head", "language_model.lm_head"], "head"),
-      layer: "layers.{layer}.",
+      head: ["lm_head", "language_model.lm_head"],
       blocks: {
         "*": attention,
         W: attention,
@@ -132,13 +123,12 @@ function convert(config: ConfigReader, { type, vocabulary, maxLength }: Variant)
         ],
       },
       ignored: [
-        ...tiedHead(tied),
         ...tiedHead(tied, "language_model.lm_head.weight"),
         ...["vision_tower.*", "model.vision_tower.*", "multi_modal_projector.*", "model.multi_modal_projector.*"].map(
           (stored) => ({ stored, reason: "the vision part of a multimodal model" }),
         ),
       ],
-    },
+    }),
   };
 }
 
@@ -169,7 +159,7 @@ function configure(spec: ArchitectureSpec, { type, maxLength }: Variant): Config
   const sliding = attentions.find(({ window }) => window !== null);
   const full = attentions.find(({ window }) => window === null);
   return tidy({
-    hidden_size: spec.d_model,
+    ...writeDecoder(spec),
     intermediate_size: mlp.d_ff,
     num_hidden_layers: layers.length,
     num_attention_heads: attention.n_heads,
@@ -178,7 +168,6 @@ function configure(spec: ArchitectureSpec, { type, maxLength }: Variant): Config
     query_pre_attn_scalar: neat(attention.scale ** -2),
     hidden_activation: ACTIVATION_NAMES[mlp.activation],
     max_position_embeddings: maxLength,
-    rms_norm_eps: epsOf(spec),
     rope_parameters: isThird
       ? { [FULL]: rope(full ?? attention), [SLIDING]: rope(sliding ?? attention) }
       : rope(attention),
@@ -188,9 +177,6 @@ function configure(spec: ArchitectureSpec, { type, maxLength }: Variant): Config
     attn_logit_softcapping: isThird ? null : attention.softcap,
     final_logit_softcapping: spec.head.softcap,
     use_bidirectional_attention: false,
-    initializer_range: spec.init.std,
-    vocab_size: spec.vocab_size,
-    tie_word_embeddings: spec.head.tied,
   });
 }
 

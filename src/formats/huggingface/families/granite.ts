@@ -5,24 +5,10 @@ import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear, rule } from "../table.ts";
-import { requireInner } from "./bamba.ts";
 import { balanceLoss, moeFields } from "./moe.ts";
-import {
-  attentionFields,
-  dtInit,
-  MAMBA_PREFIXED,
-  mlpFields,
-  neutralSsmFields,
-  operatorsOf,
-  pairs,
-  readDecoder,
-  readLayerTypes,
-  readMamba2,
-  readStepLimit,
-  writeDecoder,
-  writeMamba2,
-} from "./parts.ts";
+import { attentionFields, mlpFields, operatorsOf, pairs, readDecoder, readLayerTypes, writeDecoder } from "./parts.ts";
 import { attentionRules, decoderTable, fusedExperts, mamba2Rules, normRules } from "./rules.ts";
+import { neutralSsmFields, readExpandedMamba2, requireSilu, writeExpandedMamba2 } from "./state-space.ts";
 
 export const granite: Family = {
   modelTypes: ["granitemoehybrid"],
@@ -37,16 +23,10 @@ const ATTENTION = "full_attention";
 function convert(config: ConfigReader): Conversion {
   neutralSsmFields(config);
   config.neutral("mamba_chunk_size", "init_method", "normalization_function");
-  config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
+  requireSilu(config);
   const decoder = readDecoder(config, { width: 4096, vocabulary: 32000, eps: ["rms_norm_eps", 1e-6] });
   const { d_model } = decoder;
-  const inner = config.number("mamba_expand", 2) * d_model;
-  const mixer = {
-    ...readMamba2(config, MAMBA_PREFIXED, { heads: 128, headDim: "auto", groups: 1, state: 256, inner }),
-    ...readStepLimit(config),
-    ...dtInit(config),
-  };
-  requireInner(config, mixer, inner);
+  const mixer = readExpandedMamba2(config, d_model);
   const n_heads = config.count("num_attention_heads", 32);
   const bias = config.flag("attention_bias", false);
   const rotated = config.choice("position_embedding_type", { nope: false, rope: true }, "nope");
@@ -125,10 +105,7 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
   if (mixer === undefined || layers === undefined || shared === undefined) return undefined;
   return tidy({
     ...writeDecoder(spec),
-    ...writeMamba2(mixer, MAMBA_PREFIXED),
-    mamba_expand: mixer.d_inner / spec.d_model,
-    mamba_chunk_size: 256,
-    time_step_limit: mixer.dt_limit,
+    ...writeExpandedMamba2(mixer, spec.d_model),
     num_hidden_layers: layers.length,
     layer_types: layers.map(([{ branches }]) => (branches[0]?.operator.type === "attention" ? ATTENTION : MAMBA)),
     num_attention_heads: attention?.n_heads ?? 1,

@@ -8,15 +8,14 @@ import { balanceLoss, moeFields } from "./moe.ts";
 import {
   ACTIVATION_NAMES,
   attentionFields,
-  dtInit,
   mlpFields,
-  neutralSsmFields,
   operatorsOf,
   pairs,
   readDecoder,
   writeDecoder,
 } from "./parts.ts";
 import { attentionRules, decoderTable, expertRules, mambaRules, mlpRules, normRules } from "./rules.ts";
+import { dtInit, MAMBA_PREFIXED, neutralSsmFields, readMamba, requireSilu, writeMamba } from "./state-space.ts";
 
 export const jamba: Family = {
   modelTypes: ["jamba"],
@@ -29,22 +28,12 @@ function convert(config: ConfigReader): Conversion {
   neutralSsmFields(config);
   // Numbers of kernels and of what is kept in float32.
   config.neutral("calc_logits_for_entire_prompt", "mamba_inner_layernorms", "n_ctx");
-  config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
+  requireSilu(config);
   config.must("sliding_window", [null], "attention in a window");
   const decoder = readDecoder(config, { width: 4096, vocabulary: 65536, eps: ["rms_norm_eps", 1e-6] });
   const { d_model } = decoder;
-  const rank = config.value("mamba_dt_rank") ?? "auto";
-  const mixer = tidy({
-    type: "mamba" as const,
-    d_state: config.count("mamba_d_state", 16),
-    d_conv: config.count("mamba_d_conv", 4),
-    d_inner: Math.floor(config.number("mamba_expand", 2) * d_model),
-    dt_rank: rank === "auto" ? undefined : config.count("mamba_dt_rank"),
-    conv_bias: unless(config.flag("mamba_conv_bias", true), true),
-    bias: unless(config.flag("mamba_proj_bias", false), false),
-    inner_norm: true,
-    ...dtInit(config),
-  });
+  const inner = Math.floor(config.number("mamba_expand", 2) * d_model);
+  const mixer = { ...readMamba(config, MAMBA_PREFIXED, inner), inner_norm: true, ...dtInit(config) };
   const n_heads = config.count("num_attention_heads", 32);
   const attention = attentionFields({
     type: "attention",
@@ -130,12 +119,8 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
     router_aux_loss_coef: moe?.router.balance_loss,
     intermediate_size: mlp?.d_ff ?? moe?.d_ff,
     hidden_act: ACTIVATION_NAMES[mlp?.activation ?? "silu"],
-    mamba_d_state: mixer.d_state,
-    mamba_d_conv: mixer.d_conv,
+    ...writeMamba(mixer, MAMBA_PREFIXED),
     mamba_expand: mixer.d_inner / spec.d_model,
-    mamba_dt_rank: mixer.dt_rank,
-    mamba_conv_bias: mixer.conv_bias,
-    mamba_proj_bias: mixer.bias,
     num_attention_heads: attention?.n_heads ?? 1,
     num_key_value_heads: attention?.n_kv_heads ?? 1,
     head_dim: attention === undefined ? undefined : unless(attention.head_dim, spec.d_model / attention.n_heads),

@@ -2,20 +2,28 @@
 // after each.
 import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
-import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
+import {
+  type ConfigFields,
+  type Conversion,
+  type FamilyVariant,
+  stackLayers,
+  tidy,
+  unless,
+  variants,
+} from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { convolution, linear, rule } from "../table.ts";
 import { moeFields } from "./moe.ts";
 import { attentionFields, mlpFields, operatorsOf, pairs, readDecoder, readLayerTypes, writeDecoder } from "./parts.ts";
 import { attentionRules, decoderTable, expertRules, type MlpNames, mlpRules, normRules } from "./rules.ts";
 
-interface Variant {
-  readonly type: string;
-  readonly architecture: string;
+interface Variant extends FamilyVariant {
   readonly width: number;
   readonly intermediate: number;
   readonly experts: boolean;
 }
+
+const family = variants<Variant>(convert, configure);
 
 export const lfm2 = family({
   type: "lfm2",
@@ -32,15 +40,6 @@ export const lfm2Moe = family({
   intermediate: 7168,
   experts: true,
 });
-
-function family(variant: Variant): Family {
-  return {
-    modelTypes: [variant.type],
-    architecture: variant.architecture,
-    convert: (config) => convert(config, variant),
-    configure: (spec) => configure(spec, variant),
-  };
-}
 
 const CONV = "conv";
 const FULL = "full_attention";

@@ -2,24 +2,30 @@
 // its upper layers.
 import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
-import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
+import {
+  type ConfigFields,
+  type Conversion,
+  type FamilyVariant,
+  stackLayers,
+  tidy,
+  unless,
+  variants,
+} from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear } from "../table.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  epsOf,
   mlpFields,
   operatorsOf,
   pairs,
   readLayerTypes,
+  writeDecoder,
 } from "./parts.ts";
-import { attentionRules, FINAL_NORM, mlpRules, normRules, tiedHead } from "./rules.ts";
+import { attentionRules, decoderTable, mlpRules, normRules } from "./rules.ts";
 
-interface Variant {
-  readonly type: string;
-  readonly architecture: string;
+interface Variant extends FamilyVariant {
   readonly vocabulary: number;
   readonly intermediate: number;
   readonly maxLength: number;
@@ -29,6 +35,8 @@ interface Variant {
   readonly mlpBias: boolean;
   readonly windows: boolean;
 }
+
+const family = variants<Variant>(convert, configure);
 
 export const llama = family({
   type: "llama",
@@ -53,15 +61,6 @@ export const qwen3 = family({
   mlpBias: false,
   windows: true,
 });
-
-function family(variant: Variant): Family {
-  return {
-    modelTypes: [variant.type],
-    architecture: variant.architecture,
-    convert: (config) => convert(config, variant),
-    configure: (spec) => configure(spec, variant),
-  };
-}
 
 function convert(config: ConfigReader, variant: Variant): Conversion {
   config.neutral("attention_dropout");
@@ -109,18 +108,14 @@ function convert(config: ConfigReader, variant: Variant): Conversion {
       ...fields,
     },
     stack,
-    table: {
-      prefixes: ["model.", ""],
-      body: [...linear("embed_tokens", "embedding"), ...normRules("norm", FINAL_NORM)],
-      head: linear("lm_head", "head"),
-      layer: "layers.{layer}.",
+    table: decoderTable({
+      tied,
       blocks: {
         "*": attention,
         W: attention,
         "-": [...normRules("post_attention_layernorm"), ...mlpRules("mlp.")],
       },
-      ignored: tiedHead(tied),
-    },
+    }),
   };
 }
 
@@ -151,7 +146,7 @@ function configure(spec: ArchitectureSpec, variant: Variant): ConfigFields | und
   });
   const window = windows.find((one) => one !== null);
   return tidy({
-    hidden_size: spec.d_model,
+    ...writeDecoder(spec),
     intermediate_size: mlp.d_ff,
     num_hidden_layers: layers.length,
     num_attention_heads: attention.n_heads,
@@ -159,7 +154,6 @@ function configure(spec: ArchitectureSpec, variant: Variant): ConfigFields | und
     head_dim: attention.head_dim,
     hidden_act: ACTIVATION_NAMES[mlp.activation],
     max_position_embeddings: variant.maxLength,
-    rms_norm_eps: epsOf(spec),
     rope_parameters: attention.rope === null ? undefined : writeRope(attention.rope, attention.head_dim),
     attention_bias: attention.qkv_bias,
     mlp_bias: variant.mlpBias ? mlp.bias : undefined,
@@ -170,8 +164,5 @@ function configure(spec: ArchitectureSpec, variant: Variant): ConfigFields | und
           layer_types: windows.map((one) => (one === null ? "full_attention" : "sliding_attention")),
         }
       : {}),
-    initializer_range: spec.init.std,
-    vocab_size: spec.vocab_size,
-    tie_word_embeddings: spec.head.tied,
   });
 }

@@ -1,9 +1,17 @@
 // Mamba-2 (Dao & Gu 2024), as transformers has it: the gated norm is over the whole inner width, whatever the groups.
-import type { Family } from "../family.ts";
-import { stackLayers, tidy } from "../family.ts";
-import { linear } from "../table.ts";
-import { dtInit, epsOf, type Mamba2Names, neutralSsmFields, operatorsOf, readMamba2, readStepLimit } from "./parts.ts";
-import { FINAL_NORM, mamba2Rules, normRules, tiedHead } from "./rules.ts";
+import { type Family, tidy } from "../family.ts";
+import { mambaStack, writeMambaStack } from "./mamba-stack.ts";
+import { operatorsOf } from "./parts.ts";
+import { mamba2Rules } from "./rules.ts";
+import {
+  dtInit,
+  type Mamba2Names,
+  neutralSsmFields,
+  readMamba2,
+  readStepLimit,
+  requireSilu,
+  writeMamba2,
+} from "./state-space.ts";
 
 const NAMES: Mamba2Names = {
   heads: "num_heads",
@@ -25,7 +33,7 @@ export const mamba2: Family = {
     config.must("rms_norm", [null, true], "no gated norm");
     // The order of norm and gate in the original implementation; this model always norms after the gate.
     config.neutral("norm_before_gate");
-    config.must("hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
+    requireSilu(config);
     const d_model = config.count("hidden_size", 4096);
     const expand = config.number("expand", 2);
     const tied = config.flag("tie_word_embeddings", false);
@@ -38,53 +46,23 @@ export const mamba2: Family = {
     if (inner !== expand * d_model) {
       config.problem("expand", `${expand} · hidden_size ${d_model} is not num_heads · head_dim, ${inner}`);
     }
-    const layers = config.layers("num_hidden_layers", 64);
-    const { stack, fields } = stackLayers(new Array<string[]>(layers).fill(["M"]), { M: { mixer } });
-    return {
-      file: {
-        d_model,
-        vocab_size: config.count("vocab_size", 32768),
-        norm: { type: "rms_norm", eps: config.number("layer_norm_epsilon", 1e-5) },
-        head: { tied },
-        init: { std: config.number("initializer_range", 0.1) },
-        ...fields,
-      },
-      stack,
-      table: {
-        prefixes: ["backbone.", ""],
-        body: [...linear(["embeddings", "embedding"], "embedding"), ...normRules("norm_f", FINAL_NORM)],
-        head: linear("lm_head", "head"),
-        layer: "layers.{layer}.",
-        blocks: { M: [...normRules("norm"), ...mamba2Rules("mixer.")] },
-        ignored: tiedHead(tied),
-      },
-    };
+    return mambaStack(config, {
+      d_model,
+      tied,
+      mixer,
+      rules: mamba2Rules("mixer."),
+      depth: 64,
+      vocabulary: 32768,
+    });
   },
   configure(spec) {
     const [first] = operatorsOf(spec, "mamba2");
     if (first === undefined) return undefined;
     return tidy({
-      hidden_size: spec.d_model,
-      expand: first.d_inner / spec.d_model,
-      num_heads: first.n_heads,
-      head_dim: first.head_dim,
-      n_groups: first.n_groups,
-      state_size: first.d_state,
-      conv_kernel: first.d_conv,
-      use_conv_bias: first.conv_bias,
-      use_bias: first.bias,
+      ...writeMambaStack(spec, first.d_inner),
+      ...writeMamba2(first, NAMES),
       chunk_size: 256,
       time_step_limit: first.dt_limit,
-      time_step_min: first.dt_min,
-      time_step_max: first.dt_max,
-      time_step_floor: first.dt_init_floor,
-      hidden_act: "silu",
-      layer_norm_epsilon: epsOf(spec),
-      residual_in_fp32: true,
-      initializer_range: spec.init.std,
-      num_hidden_layers: spec.layers.length,
-      vocab_size: spec.vocab_size,
-      tie_word_embeddings: spec.head.tied,
     });
   },
 };

@@ -9,18 +9,14 @@ import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  dtInit,
-  type Mamba2Names,
   mlpFields,
-  neutralSsmFields,
   operatorsOf,
   readDecoder,
   readLayerTypes,
-  readMamba2,
   writeDecoder,
-  writeMamba2,
 } from "./parts.ts";
-import { attentionRules, expertRules, FINAL_NORM, mamba2Rules, normRules, sharedExpertRules } from "./rules.ts";
+import { attentionRules, decoderTable, expertRules, mamba2Rules, normRules, sharedExpertRules } from "./rules.ts";
+import { dtInit, type Mamba2Names, neutralSsmFields, readMamba2, requireSilu, writeMamba2 } from "./state-space.ts";
 
 export const nemotronH: Family = {
   modelTypes: ["nemotron_h"],
@@ -49,7 +45,7 @@ function convert(config: ConfigReader): Conversion {
   // Fields that the model does not read.
   config.neutral("expand", "mamba_proj_bias", "attention_bias", "sliding_window", "time_step_limit", "rope_theta");
   config.neutral("partial_rotary_factor", "mamba_chunk_size");
-  config.must("mamba_hidden_act", [null, "silu", "swish"], "another activation of convolution and gate");
+  requireSilu(config, "mamba_hidden_act");
   config.must("tie_word_embeddings", [null, false], "the head is never tied");
   config.must("n_shared_experts", [null, 1], "another number of shared experts");
   const decoder = readDecoder(config, {
@@ -93,11 +89,11 @@ function convert(config: ConfigReader): Conversion {
   return {
     file: { ...decoder, head: { tied: false }, ...fields },
     stack,
-    table: {
+    table: decoderTable({
+      tied: false,
       prefixes: ["backbone.", "model.", ""],
-      body: [...linear("embeddings", "embedding"), ...normRules("norm_f", FINAL_NORM)],
-      head: linear("lm_head", "head"),
-      layer: "layers.{layer}.",
+      embedding: "embeddings",
+      finalNorm: "norm_f",
       blocks: {
         M: [...normRules("norm"), ...mamba2Rules("mixer.")],
         "*": [...normRules("norm"), ...attentionRules("mixer.")],
@@ -117,7 +113,7 @@ function convert(config: ConfigReader): Conversion {
         ],
       },
       ignored: [{ stored: "mtp.*", reason: "the heads that predict several tokens ahead, for speculative decoding" }],
-    },
+    }),
   };
 }
 

@@ -1,12 +1,6 @@
 // Pieces of configurations that several families have in common.
-import type {
-  ArchitectureFile,
-  AttentionFields,
-  Mamba2Fields,
-  MambaFields,
-  MlpFields,
-} from "../../../spec/types.generated.ts";
-import type { ArchitectureSpec, Mamba2Spec, MlpSpec, ResolvedBranch, ResolvedLayer } from "../../../spec/types.ts";
+import type { ArchitectureFile, AttentionFields, MlpFields } from "../../../spec/types.generated.ts";
+import type { ArchitectureSpec, MlpSpec, ResolvedBranch, ResolvedLayer } from "../../../spec/types.ts";
 import type { ConfigReader, FieldName } from "../config.ts";
 import { tidy, unless } from "../family.ts";
 
@@ -31,12 +25,6 @@ export const ACTIVATION_NAMES: Readonly<Record<MlpSpec["activation"], string>> =
   relu2: "relu2",
 };
 
-/** Fields about training and kernels that several families with state-space layers have. */
-export function neutralSsmFields(config: ConfigReader): void {
-  config.neutral("rescale_prenorm_residual", "use_mambapy", "use_associative_scan", "use_mamba_kernels", "chunk_size");
-  config.neutral("time_step_scale", "time_step_init_scheme", "residual_in_fp32");
-}
-
 /** The fields of an attention mixer without those that have their defaults. */
 export function attentionFields(fields: AttentionFields): AttentionFields {
   const { n_kv_heads, qkv_bias, output_bias, ...rest } = fields;
@@ -55,94 +43,6 @@ export function mlpFields(
   { gated = true, bias = false } = {},
 ): MlpFields {
   return tidy({ type: "mlp" as const, d_ff, activation, gated, bias: unless(bias, false) });
-}
-
-/** How step sizes start, which only matters when a model is trained from scratch. */
-export function dtInit(config: ConfigReader): Pick<MambaFields, "dt_min" | "dt_max" | "dt_init_floor"> {
-  return tidy({
-    // 0 where it only says that there is no lower limit; nothing could start there.
-    dt_min: unless(config.number("time_step_min", 0.001) || 0.001, 0.001),
-    dt_max: unless(config.number("time_step_max", 0.1), 0.1),
-    dt_init_floor: unless(config.number("time_step_floor", 1e-4), 1e-4),
-  });
-}
-
-/** Names of the fields of a Mamba-2 layer, which differ between families. */
-export interface Mamba2Names {
-  readonly heads: FieldName;
-  readonly headDim: FieldName;
-  readonly groups: FieldName;
-  readonly state: FieldName;
-  readonly conv: FieldName;
-  /** Left out: the convolution always has a bias. */
-  readonly convBias?: FieldName;
-  readonly bias: FieldName;
-}
-
-/** As bamba, granitemoehybrid and falcon_h1 call them. */
-export const MAMBA_PREFIXED: Mamba2Names = {
-  heads: "mamba_n_heads",
-  headDim: "mamba_d_head",
-  groups: "mamba_n_groups",
-  state: "mamba_d_state",
-  conv: "mamba_d_conv",
-  convBias: "mamba_conv_bias",
-  bias: "mamba_proj_bias",
-};
-
-export interface Mamba2Defaults {
-  readonly heads: number;
-  readonly headDim: number | "auto";
-  readonly groups: number;
-  readonly state: number;
-  /** Inner width where head_dim is auto. */
-  readonly inner: number;
-}
-
-/** The Mamba-2 layer of a configuration, without its norm and step limits. */
-export function readMamba2(config: ConfigReader, names: Mamba2Names, defaults: Mamba2Defaults): Mamba2Fields {
-  const n_heads = config.count(names.heads, defaults.heads);
-  const given = config.value(names.headDim) ?? defaults.headDim;
-  const head_dim = given === "auto" ? Math.floor(defaults.inner / n_heads) : config.count(names.headDim, Number(given));
-  return tidy({
-    type: "mamba2" as const,
-    n_heads,
-    head_dim,
-    d_state: config.count(names.state, defaults.state),
-    n_groups: config.count(names.groups, defaults.groups),
-    d_conv: config.count(names.conv, 4),
-    conv_bias: names.convBias === undefined ? undefined : unless(config.flag(names.convBias, true), true),
-    bias: unless(config.flag(names.bias, false), false),
-  });
-}
-
-/** The fields of a configuration that stand for a Mamba-2 layer; `names` must be single. */
-export function writeMamba2(mixer: Mamba2Spec, names: Mamba2Names): Record<string, unknown> {
-  const one = (name: FieldName): string => (typeof name === "string" ? name : (name[0] ?? ""));
-  return {
-    [one(names.heads)]: mixer.n_heads,
-    [one(names.headDim)]: mixer.head_dim,
-    [one(names.groups)]: mixer.n_groups,
-    [one(names.state)]: mixer.d_state,
-    [one(names.conv)]: mixer.d_conv,
-    ...(names.convBias === undefined ? {} : { [one(names.convBias)]: mixer.conv_bias }),
-    [one(names.bias)]: mixer.bias,
-    time_step_min: mixer.dt_min,
-    time_step_max: mixer.dt_max,
-    time_step_floor: mixer.dt_init_floor,
-  };
-}
-
-/** `time_step_limit`: the range that step sizes are clamped to. */
-export function readStepLimit(config: ConfigReader): Pick<Mamba2Fields, "dt_limit"> {
-  const [low = 0, high = Number.POSITIVE_INFINITY] = config.numbers(
-    "time_step_limit",
-    [0, Number.POSITIVE_INFINITY],
-    2,
-  );
-  return low === 0 && high === Number.POSITIVE_INFINITY
-    ? {}
-    : { dt_limit: [low, Number.isFinite(high) ? high : "inf"] };
 }
 
 type Operator = ResolvedBranch["operator"];

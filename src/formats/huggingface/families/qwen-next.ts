@@ -4,7 +4,15 @@
 import type { MoeFields } from "../../../spec/types.generated.ts";
 import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
-import { type ConfigFields, type Conversion, type Family, stackLayers, tidy, unless } from "../family.ts";
+import {
+  type ConfigFields,
+  type Conversion,
+  type FamilyVariant,
+  stackLayers,
+  tidy,
+  unless,
+  variants,
+} from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { convolution, linear, type Rule, rule } from "../table.ts";
 import { balanceLoss, moeFields } from "./moe.ts";
@@ -21,11 +29,7 @@ import {
 } from "./parts.ts";
 import { attentionRules, decoderTable, expertRules, mlpRules, normRules, sharedExpertRules } from "./rules.ts";
 
-interface Variant {
-  readonly type: string;
-  /** Multimodal models that it is the text model of. */
-  readonly partOf?: readonly string[];
-  readonly architecture: string;
+interface Variant extends FamilyVariant {
   readonly width: number;
   readonly depth: number;
   readonly vocabulary: number;
@@ -37,6 +41,8 @@ interface Variant {
   /** Experts: in the layers that the configuration says, in every layer, or nowhere. */
   readonly experts: "some" | "all" | "none";
 }
+
+const family = variants<Variant>(convert, configure);
 
 export const qwen3Next = family({
   type: "qwen3_next",
@@ -78,16 +84,6 @@ export const qwen35Moe = family({
   packed: false,
   experts: "all",
 });
-
-function family(variant: Variant): Family {
-  return {
-    modelTypes: [variant.type],
-    partOf: variant.partOf ?? [],
-    architecture: variant.architecture,
-    convert: (config) => convert(config, variant),
-    configure: (spec) => configure(spec, variant),
-  };
-}
 
 const LINEAR = "linear_attention";
 const FULL = "full_attention";

@@ -108,6 +108,10 @@ export interface DecoderTable {
   readonly finalNorm?: string;
   /** Default `model.` and nothing. */
   readonly prefixes?: readonly string[];
+  /** Default `embed_tokens`. */
+  readonly embedding?: string | readonly string[];
+  /** Whole name; default `lm_head`. */
+  readonly head?: string | readonly string[];
   readonly blocks: Readonly<Record<string, readonly (Rule | Alternatives)[]>>;
   readonly ignored?: readonly IgnoredTensor[];
 }
@@ -117,13 +121,15 @@ export function decoderTable({
   tied,
   finalNorm = "norm",
   prefixes = ["model.", ""],
+  embedding = "embed_tokens",
+  head = "lm_head",
   blocks,
   ignored = [],
 }: DecoderTable): WeightTable {
   return {
     prefixes,
-    body: [...linear("embed_tokens", "embedding"), ...normRules(finalNorm, FINAL_NORM)],
-    head: linear("lm_head", "head"),
+    body: [...linear(embedding, "embedding"), ...normRules(finalNorm, FINAL_NORM)],
+    head: linear(head, "head"),
     layer: "layers.{layer}.",
     blocks,
     ignored: [...tiedHead(tied), ...ignored],

@@ -1,22 +1,28 @@
 // Zamba (Glorioso et al. 2024): Mamba-1 whose channels are split into heads, each with step sizes, B and C of its own, and
 // one shared transformer block.
-import type { MambaFields } from "../../../spec/types.generated.ts";
 import type { ArchitectureSpec } from "../../../spec/types.ts";
 import type { ConfigReader } from "../config.ts";
-import { type ConfigFields, type Conversion, type Family, tidy, unless } from "../family.ts";
+import { type ConfigFields, type Conversion, type Family, tidy } from "../family.ts";
 import { convolution, linear, type Rule, rule } from "../table.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  dtInit,
   mlpFields,
-  neutralSsmFields,
   operatorsOf,
   readDecoder,
   writeDecoder,
 } from "./parts.ts";
 import { attentionRules, mlpRules } from "./rules.ts";
+import {
+  dtInit,
+  MAMBA_PREFIXED,
+  neutralSsmFields,
+  readMamba,
+  requireSilu,
+  writeDtInit,
+  writeMamba,
+} from "./state-space.ts";
 import { assemble, HYBRID, MAMBA, readHybridTypes, sharedBlocks } from "./zamba-wiring.ts";
 
 export const zamba: Family = {
@@ -28,7 +34,7 @@ export const zamba: Family = {
 
 function convert(config: ConfigReader): Conversion {
   neutralSsmFields(config);
-  config.must("hidden_mamba_act", [null, "silu", "swish"], "another activation of convolution and gate");
+  requireSilu(config, "hidden_mamba_act");
   const decoder = readDecoder(config, { width: 3712, vocabulary: 32000, eps: ["rms_norm_eps", 1e-5], tied: true });
   const { d_model } = decoder;
   const layers = config.layers("num_hidden_layers", 76);
@@ -41,19 +47,9 @@ function convert(config: ConfigReader): Conversion {
   const head_dim = config.count("attention_head_dim", Math.floor((2 * d_model) / n_heads));
   config.agrees("attention_hidden_size", 2 * d_model, "2 · hidden_size");
   const expand = config.number("mamba_expand", 2);
-  const rank = config.value("mamba_dt_rank") ?? "auto";
   const heads = config.count("n_mamba_heads", 2, { maximum: 65_536 });
-  const mixer: MambaFields = tidy({
-    type: "mamba" as const,
-    n_heads: unless(heads, 1),
-    d_state: config.count("mamba_d_state", 16),
-    d_conv: config.count("mamba_d_conv", 4),
-    d_inner: Math.floor(expand * d_model),
-    dt_rank: rank === "auto" ? undefined : config.count("mamba_dt_rank"),
-    conv_bias: unless(config.flag("mamba_conv_bias", true), true),
-    bias: unless(config.flag("mamba_proj_bias", false), false),
-    ...dtInit(config),
-  });
+  const inner = Math.floor(expand * d_model);
+  const mixer = { ...readMamba(config, MAMBA_PREFIXED, inner, heads), ...dtInit(config) };
   const attention = attentionFields({
     type: "attention",
     n_heads,
@@ -69,7 +65,7 @@ function convert(config: ConfigReader): Conversion {
     mixer,
     ...sharedBlocks(attention, mlpFields(config.count("intermediate_size", 14848), activation)),
     sharedName: "shared_transf",
-    mixerRules: mambaHeadRules(heads, mixer.d_inner ?? 0),
+    mixerRules: mambaHeadRules(heads, inner),
     attentionRules: attentionRules("self_attn."),
     mlpRules: mlpRules("feed_forward."),
   });
@@ -109,15 +105,9 @@ function configure(spec: ArchitectureSpec): ConfigFields | undefined {
     num_hidden_layers: types.length,
     layers_block_type: types,
     n_mamba_heads: mixer.n_heads,
-    mamba_d_state: mixer.d_state,
-    mamba_d_conv: mixer.d_conv,
+    ...writeMamba(mixer, MAMBA_PREFIXED),
     mamba_expand: mixer.d_inner / spec.d_model,
-    mamba_dt_rank: mixer.dt_rank,
-    mamba_conv_bias: mixer.conv_bias,
-    mamba_proj_bias: mixer.bias,
-    time_step_min: mixer.dt_min,
-    time_step_max: mixer.dt_max,
-    time_step_floor: mixer.dt_init_floor,
+    ...writeDtInit(mixer),
     hidden_mamba_act: "silu",
     num_attention_heads: attention.n_heads,
     num_key_value_heads: attention.n_kv_heads,

@@ -5,22 +5,17 @@ import type { ConfigReader } from "../config.ts";
 import { type ConfigFields, type Conversion, type Family, tidy, unless } from "../family.ts";
 import { readRope, writeRope } from "../rope.ts";
 import { linear, type Rule, rule } from "../table.ts";
-import { requireInner } from "./bamba.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
   attentionFields,
-  dtInit,
-  type Mamba2Names,
   mlpFields,
-  neutralSsmFields,
   operatorsOf,
   readDecoder,
-  readMamba2,
   writeDecoder,
-  writeMamba2,
 } from "./parts.ts";
 import { attentionRules, mamba2Rules } from "./rules.ts";
+import { dtInit, type Mamba2Names, neutralSsmFields, readMamba2, requireInner, writeMamba2 } from "./state-space.ts";
 import { assemble, HYBRID, MAMBA, readHybridTypes, sharedBlocks } from "./zamba-wiring.ts";
 
 export const zamba2: Family = {
