@@ -17,15 +17,6 @@ fn source(i: u32) -> V {
 #endif
 }
 
-/// What is normalised: the source, gated already where the gate comes first.
-fn normalised(s: V, gate: V) -> V {
-#if GATE_FIRST
-  return s * gate;
-#else
-  return s;
-#endif
-}
-
 fn finish(i: u32, channel: u32, s: V, gate: V, inverse: f32) {
 #if HAS_SUM
   sum_put(i, s);
