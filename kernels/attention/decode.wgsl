@@ -19,23 +19,17 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   if (item >= uniforms.items) {
     return;
   }
-#if PARTIAL
-  let split = item % uniforms.splits;
-  let place = item / uniforms.splits;
-#else
-  let split = 0u;
-  let place = item;
-#endif
-  let head = place % KEY_HEADS;
-  let b = uniforms.first_batch + place / KEY_HEADS % uniforms.batches;
-  let first_row = place / (KEY_HEADS * uniforms.batches) * ROWS;
+  let work = work_of(item);
+  let head = work.head;
+  let b = work.b;
+  let first_row = work.tile * ROWS;
   let rows = uniforms.query_tokens * GROUP;
   let first_index = b * uniforms.query_tokens * QUERY_HEADS + head * GROUP;
   let before = tokens_before(b, local);
   let shift = before + i32(uniforms.key_tokens) - i32(uniforms.query_tokens);
   let first_at = shift + i32(first_row / GROUP);
   let last_at = shift + i32((min(first_row + ROWS, rows) - 1u) / GROUP);
-  let seen = seen_keys(first_at, last_at, before, split);
+  let seen = seen_keys(first_at, last_at, before, work.split);
 
   for (var n = local; n < ROWS * QV; n += WORKGROUP) {
     let row = first_row + n / QV;
@@ -54,7 +48,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var out$r = vec4f();
 #endfor
 #if HAS_SINK
-  if (uniforms.first_split + split == 0u) {
+  if (uniforms.first_split + work.split == 0u) {
 #for r in 0..ROWS
     top$r = sink_load(head * GROUP + min(first_row + $r, rows - 1u) % GROUP) * LOG2_E;
     total$r = select(0.0, 1.0, local < VV);
@@ -154,14 +148,14 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
       }
       let index = first_index + row / GROUP * QUERY_HEADS + row % GROUP;
 #if PARTIAL
-      let to = (uniforms.first_split + split) * uniforms.all_rows + index;
+      let to = (uniforms.first_split + work.split) * uniforms.all_rows + index;
       outputs_store4(to * VV + local, sum);
       if (local == 0u) {
         sums_store(2u * to, row_top);
         sums_store(2u * to + 1u, total);
       }
 #else
-      y_put(index, local, sum * select(1.0 / max(total, 1e-37), 0.0, total == 0.0));
+      y_put(index, local, sum * inverse_of(total));
 #if HAS_LSE
       if (local == 0u) {
         lse_store(index, log_sum(row_top, total));

@@ -3,14 +3,9 @@
 // the query heads of one key head) and walks over the keys that they see in tiles of KEYS, staged in workgroup memory;
 // LANES threads share a row, each with every LANES-th vec4 of its channels. With PARTIAL also one of several parts of the keys.
 // Tiles are small and unrolled: workgroup memory is read at constant places, which all lanes share.
-#include "attention/keys.wgsl"
+#include "attention/tiles.wgsl"
 
 const ROWS: u32 = 64u / LANES;
-/// A row's running maximum is raised only when a score exceeds it by this much (in log2), so that sums are seldom rescaled.
-const SLACK: f32 = 8.0;
-
-var<workgroup> tile_keys: array<vec4f, KEYS * QV>;
-var<workgroup> tile_values: array<vec4f, KEYS * VV>;
 #if LANES > 1
 var<workgroup> lane_scores: array<vec4f, KEYS * 16u>;
 #endif
@@ -21,20 +16,18 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   if (item >= uniforms.items) {
     return;
   }
-  // Key heads vary fastest, and the last rows, which see most keys, come first.
-#if PARTIAL
-  let split = item % uniforms.splits;
-  let place = item / uniforms.splits;
-#else
-  let split = 0u;
-  let place = item;
-#endif
-  let head = place % KEY_HEADS;
-  let b = uniforms.first_batch + place / KEY_HEADS % uniforms.batches;
-  let first_row = (uniforms.tiles - 1u - place / (KEY_HEADS * uniforms.batches)) * ROWS;
+  let work = work_of(item);
+  let head = work.head;
+  let b = work.b;
+  // The last rows, which see most keys, come first.
+  let first_row = (uniforms.tiles - 1u - work.tile) * ROWS;
   let rows = uniforms.queries * GROUP;
   let row = min(first_row + local / LANES, rows - 1u);
+#if LANES > 1
   let lane = local % LANES;
+#else
+  const lane = 0u;
+#endif
   let query = uniforms.first_query + row / GROUP;
   let query_head = head * GROUP + row % GROUP;
   let index = (b * uniforms.query_tokens + query) * QUERY_HEADS + query_head;
@@ -45,7 +38,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let at = shift + i32(row / GROUP);
   let first_at = shift + i32(first_row / GROUP);
   let last_at = shift + i32((min(first_row + ROWS, rows) - 1u) / GROUP);
-  let seen = seen_keys(first_at, last_at, before, split);
+  let seen = seen_keys(first_at, last_at, before, work.split);
 
 #for c in 0..Q4
   let q$c = q_at(bound_index, $c * LANES + lane) * SCORE_SCALE;
@@ -56,7 +49,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var top = FIRST_MAXIMUM;
   var total = 0.0;
 #if HAS_SINK
-  if (uniforms.first_split + split == 0u) {
+  if (uniforms.first_split + work.split == 0u) {
     top = sink_load(query_head) * LOG2_E;
     total = 1.0;
   }
@@ -64,22 +57,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
 
   for (var key = seen.x; key < seen.y; key += i32(KEYS)) {
     workgroupBarrier();
-    for (var n = local; n < KEYS * QV; n += 64u) {
-      let j = key + i32(n / QV);
-      var x = vec4f();
-      if (j < seen.y) {
-        x = key_at(b, j, before, head, n % QV);
-      }
-      tile_keys[n] = x;
-    }
-    for (var n = local; n < KEYS * VV; n += 64u) {
-      let j = key + i32(n / VV);
-      var x = vec4f();
-      if (j < seen.y) {
-        x = value_at(b, j, before, head, n % VV);
-      }
-      tile_values[n] = x;
-    }
+    stage(b, head, key, seen.y, before, local);
     workgroupBarrier();
 #if LANES > 1
 #for g in 0..QUADS
@@ -113,7 +91,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
 #endfor
 #for c in 0..Q4
 #for k in 0..4
-      s$k = q$c * tile_keys[(j + $k) * QV + $c] + s$k;
+      s$k = q$c * tile_keys[(j + $k) * QV + $c * LANES + lane] + s$k;
 #endfor
 #endfor
       var s = vec4f(sum4(s0), sum4(s1), sum4(s2), sum4(s3));
@@ -142,11 +120,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
       total += sum4(p);
 #for c in 0..V4
 #for k in 0..4
-#if LANES > 1
       out$c = p[$k] * tile_values[(j + $k) * VV + $c * LANES + lane] + out$c;
-#else
-      out$c = p[$k] * tile_values[(j + $k) * VV + $c] + out$c;
-#endif
 #endfor
 #endfor
     }
@@ -157,7 +131,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     return;
   }
 #if PARTIAL
-  let to = (uniforms.first_split + split) * uniforms.all_rows + index;
+  let to = (uniforms.first_split + work.split) * uniforms.all_rows + index;
 #for c in 0..V4
   if ($c * LANES + lane < V_VECTORS) {
     outputs_store4(to * V_VECTORS + $c * LANES + lane, out$c);
@@ -168,8 +142,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     sums_store(2u * to + 1u, total);
   }
 #else
-  // A row that sees no key is zero.
-  let inverse = select(1.0 / max(total, 1e-37), 0.0, total == 0.0);
+  let inverse = inverse_of(total);
 #for c in 0..V4
   y_put(bound_index, $c * LANES + lane, out$c * inverse);
 #endfor

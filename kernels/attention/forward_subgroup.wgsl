@@ -2,13 +2,7 @@
 // EACH rows, a workgroup 64 · EACH, and tiles of KEYS are staged in workgroup memory. Each lane reads one of SUBGROUP keys and
 // broadcasts hand it to all: such a device reads memory lane by lane, whatever the addresses; a broadcast is one instruction.
 // Arrays are initialised where they are declared: inside a loop some drivers keep the values of the turn before.
-#include "attention/keys.wgsl"
-
-/// A row's running maximum is raised only when a score exceeds it by this much (in log2), so that sums are seldom rescaled.
-const SLACK: f32 = 8.0;
-
-var<workgroup> tile_keys: array<vec4f, KEYS * QV>;
-var<workgroup> tile_values: array<vec4f, KEYS * VV>;
+#include "attention/tiles.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,24 +15,18 @@ fn main(
   if (item >= uniforms.items) {
     return;
   }
-#if PARTIAL
-  let split = item % uniforms.splits;
-  let place = item / uniforms.splits;
-#else
-  let split = 0u;
-  let place = item;
-#endif
-  let head = place % KEY_HEADS;
-  let b = uniforms.first_batch + place / KEY_HEADS % uniforms.batches;
+  let work = work_of(item);
+  let head = work.head;
+  let b = work.b;
   // Last and first rows in turns: such devices give each core a run of workgroups that follow each other, and last rows see most keys.
-  let turn = place / (KEY_HEADS * uniforms.batches);
+  let turn = work.tile;
   let first_row = select(uniforms.tiles - 1u - turn / 2u, turn / 2u, turn % 2u == 1u) * (64u * EACH);
   let rows = uniforms.queries * GROUP;
   let before = tokens_before(b, local);
   let shift = before + i32(uniforms.key_tokens) - i32(uniforms.query_tokens) + i32(uniforms.first_query);
   let first_at = shift + i32(first_row / GROUP);
   let last_at = shift + i32((min(first_row + 64u * EACH, rows) - 1u) / GROUP);
-  let seen = seen_keys(first_at, last_at, before, split);
+  let seen = seen_keys(first_at, last_at, before, work.split);
 
 #for c in 0..QV
   var q$c: array<vec4f, EACH>;
@@ -58,7 +46,7 @@ fn main(
   var top$r = FIRST_MAXIMUM;
   var total$r = 0.0;
 #if HAS_SINK
-  if (uniforms.first_split + split == 0u) {
+  if (uniforms.first_split + work.split == 0u) {
     top$r = sink_load(query_head$r) * LOG2_E;
     total$r = 1.0;
   }
@@ -67,22 +55,7 @@ fn main(
 
   for (var start = seen.x; start < seen.y; start += i32(KEYS)) {
     workgroupBarrier();
-    for (var n = local; n < KEYS * QV; n += 64u) {
-      let j = start + i32(n / QV);
-      var x = vec4f();
-      if (j < seen.y) {
-        x = key_at(b, j, before, head, n % QV);
-      }
-      tile_keys[n] = x;
-    }
-    for (var n = local; n < KEYS * VV; n += 64u) {
-      let j = start + i32(n / VV);
-      var x = vec4f();
-      if (j < seen.y) {
-        x = value_at(b, j, before, head, n % VV);
-      }
-      tile_values[n] = x;
-    }
+    stage(b, head, start, seen.y, before, local);
     workgroupBarrier();
     for (var part = 0u; part < KEYS; part += SUBGROUP) {
       let key = start + i32(part);
@@ -154,15 +127,14 @@ fn main(
 #for r in 0..EACH
   if (first_row + 64u * $r + local < rows) {
 #if PARTIAL
-    let to = (uniforms.first_split + split) * uniforms.all_rows + index$r;
+    let to = (uniforms.first_split + work.split) * uniforms.all_rows + index$r;
 #for c in 0..VV
     outputs_store4(to * VV + $c, out$c[$r]);
 #endfor
     sums_store(2u * to, top$r);
     sums_store(2u * to + 1u, total$r);
 #else
-    // A row that sees no key is zero.
-    let inverse = select(1.0 / max(total$r, 1e-37), 0.0, total$r == 0.0);
+    let inverse = inverse_of(total$r);
 #for c in 0..VV
     y_put(bound_index$r, $c, out$c[$r] * inverse);
 #endfor

@@ -4,6 +4,27 @@
 // even parts take slots that the current round through the ring has filled, odd parts those left from the round before.
 // Scores and maxima are in units of log2.
 #include "attention/scores.wgsl"
+#include "attention/sums.wgsl"
+
+/// What a workgroup does: a tile of rows of one key head and batch row, over one part of the keys. Key heads vary fastest.
+struct Work {
+  split: u32,
+  head: u32,
+  b: u32,
+  tile: u32,
+}
+
+fn work_of(item: u32) -> Work {
+#if PARTIAL
+  let split = item % uniforms.splits;
+  let place = item / uniforms.splits;
+#else
+  let split = 0u;
+  let place = item;
+#endif
+  let tile = place / (KEY_HEADS * uniforms.batches);
+  return Work(split, place % KEY_HEADS, uniforms.first_batch + place / KEY_HEADS % uniforms.batches, tile);
+}
 
 #if HAS_POSITION
 var<workgroup> shared_position: i32;
@@ -90,8 +111,4 @@ fn value_at(b: u32, j: i32, before: i32, head: u32, c: u32) -> vec4f {
   }
 #endif
   return v_at(row, c);
-}
-
-fn log_sum(top: f32, total: f32) -> f32 {
-  return select(top * LN2 + log(max(total, 1e-37)), bitcast<f32>(0xff800000u + uniforms.zero), total == 0.0);
 }

@@ -1,7 +1,7 @@
 // attention, second part where the keys were divided: joins the partial sums of each row, outputs [splits][rows][dv] and sums
 // [splits][rows][2] (running maximum in log2, total), in order. One thread per row and vec4 of y. With APPEND further threads
 // write the new keys and values into the caches, which the first part has read.
-const LN2: f32 = 0.6931471805599453;
+#include "attention/sums.wgsl"
 #if APPEND
 #include "attention/append_rows.wgsl"
 #endif
@@ -30,10 +30,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     total = fma(weight, sums_load(2u * source + 1u), total);
     sum = fma(vec4f(weight), outputs_load4(source * V_VECTORS + c), sum);
   }
-  y_put(row, c, sum * select(1.0 / max(total, 1e-37), 0.0, total == 0.0));
+  y_put(row, c, sum * inverse_of(total));
 #if HAS_LSE
   if (c == 0u) {
-    lse_store(row, select(top * LN2 + log(max(total, 1e-37)), bitcast<f32>(0xff800000u + uniforms.zero), total == 0.0));
+    lse_store(row, log_sum(top, total));
   }
 #endif
 }

@@ -3,7 +3,6 @@ alias V = vec4<f32>;
 #include "common/math.wgsl"
 
 const LOG2_E: f32 = 1.4426950408889634;
-const LN2: f32 = 0.6931471805599453;
 /// Score of a masked key, far below the first running maximum.
 const MASKED: f32 = -1e30;
 const FIRST_MAXIMUM: f32 = -1e20;

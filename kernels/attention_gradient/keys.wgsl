@@ -1,23 +1,27 @@
 // attention_gradient, dk = scale Σ_i dS_ij q_i and dv = Σ_i P_ij dy_i with dS = P ∘ (dy vᵀ - D), P = exp(S - lse). A workgroup
 // takes 64 / LANES keys of one key head, LANES threads a key, and walks in order over the rows (queries times the query heads
 // of the key head) that see them in tiles of TILE, unrolled: sums over heads that share a key need no atomics.
-#include "attention/scores.wgsl"
+#include "attention_gradient/tiles.wgsl"
 
 const KEYS: u32 = 64u / LANES;
 
-var<workgroup> tile_queries: array<vec4f, TILE * QV>;
-var<workgroup> tile_gradients: array<vec4f, TILE * VV>;
 var<workgroup> tile_lse: array<f32, TILE>;
 var<workgroup> tile_deltas: array<f32, TILE>;
-#if LANES > 1
-var<workgroup> lane_scores: array<vec4f, TILE * 16u>;
-var<workgroup> lane_slopes: array<vec4f, TILE * 16u>;
-#endif
 
 /// Row of q, y and dy of row `row` of the key head.
 fn row_index(b: u32, head: u32, row: u32) -> u32 {
   return (b * uniforms.query_tokens + row / GROUP) * QUERY_HEADS + head * GROUP + row % GROUP;
 }
+
+fn tile_x_at(b: u32, head: u32, row: u32, c: u32) -> vec4f {
+  return q_at(row_index(b, head, row), c);
+}
+
+#if HAS_DY
+fn tile_z_at(b: u32, head: u32, row: u32, c: u32) -> vec4f {
+  return dy_at(row_index(b, head, row), c);
+}
+#endif
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -30,7 +34,11 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let b = item / KEY_HEADS % uniforms.batches;
   let first_key = item / (KEY_HEADS * uniforms.batches) * KEYS;
   let key = min(first_key + local / LANES, uniforms.key_tokens - 1u);
+#if LANES > 1
   let lane = local % LANES;
+#else
+  const lane = 0u;
+#endif
   let index = (b * uniforms.key_tokens + key) * KEY_HEADS + head;
   let shift = i32(uniforms.key_tokens) - i32(uniforms.query_tokens);
   let last_key = min(first_key + KEYS, uniforms.key_tokens) - 1u;
@@ -47,12 +55,12 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let end_row = end_query * i32(GROUP);
 
 #for c in 0..Q4
-  let k$c = k_at(index, $c * LANES + lane) * SCORE_SCALE;
+  let own_x$c = k_at(index, $c * LANES + lane) * SCORE_SCALE;
   var dk$c = vec4f();
 #endfor
 #if HAS_DY
 #for c in 0..V4
-  let v$c = v_at(index, $c * LANES + lane);
+  let own_z$c = v_at(index, $c * LANES + lane);
 #if HAS_DV
   var dv$c = vec4f();
 #endif
@@ -61,78 +69,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
 
   for (var start = first_row; start < end_row; start += i32(TILE)) {
     workgroupBarrier();
-    for (var n = local; n < TILE * QV; n += 64u) {
-      let row = start + i32(n / QV);
-      var x = vec4f();
-      if (row < end_row) {
-        x = q_at(row_index(b, head, u32(row)), n % QV);
-      }
-      tile_queries[n] = x;
-    }
-#if HAS_DY
-    for (var n = local; n < TILE * VV; n += 64u) {
-      let row = start + i32(n / VV);
-      var x = vec4f();
-      if (row < end_row) {
-        x = dy_at(row_index(b, head, u32(row)), n % VV);
-      }
-      tile_gradients[n] = x;
-    }
-#endif
+    stage(b, head, start, end_row, local);
     if (local < TILE) {
       let row = row_index(b, head, u32(min(start + i32(local), end_row - 1)));
       tile_lse[local] = lse_load(row) * LOG2_E;
       tile_deltas[local] = deltas_load(row);
     }
     workgroupBarrier();
+#include "attention_gradient/products.wgsl"
 #for g in 0..QUADS
-    var s$g: vec4f;
-    var d$g: vec4f;
-    {
-#for k in 0..4
-    var a$k = vec4f();
-    var e$k = vec4f();
-#endfor
-#for c in 0..Q4
-#for k in 0..4
-#if LANES > 1
-    a$k = k$c * tile_queries[(4 * $g + $k) * QV + $c * LANES + lane] + a$k;
-#else
-    a$k = k$c * tile_queries[(4 * $g + $k) * QV + $c] + a$k;
-#endif
-#endfor
-#endfor
-#if HAS_DY
-#for c in 0..V4
-#for k in 0..4
-#if LANES > 1
-    e$k = v$c * tile_gradients[(4 * $g + $k) * VV + $c * LANES + lane] + e$k;
-#else
-    e$k = v$c * tile_gradients[(4 * $g + $k) * VV + $c] + e$k;
-#endif
-#endfor
-#endfor
-#endif
-    s$g = vec4f(sum4(a0), sum4(a1), sum4(a2), sum4(a3));
-    d$g = vec4f(sum4(e0), sum4(e1), sum4(e2), sum4(e3));
-    }
-#if LANES > 1
-    lane_scores[$g * 64 + local] = s$g;
-    lane_slopes[$g * 64 + local] = d$g;
-#endif
-#endfor
-#if LANES > 1
-    workgroupBarrier();
-#endif
-#for g in 0..QUADS
-#if LANES > 1
-    s$g = lane_scores[$g * 64 + local - lane];
-    d$g = lane_slopes[$g * 64 + local - lane];
-#for l in 1..LANES
-    s$g += lane_scores[$g * 64 + local - lane + $l];
-    d$g += lane_slopes[$g * 64 + local - lane + $l];
-#endfor
-#endif
     let slope$g = score_slope(s$g);
     let lse$g = vec4f(tile_lse[4 * $g], tile_lse[4 * $g + 1], tile_lse[4 * $g + 2], tile_lse[4 * $g + 3]);
     let delta$g = vec4f(tile_deltas[4 * $g], tile_deltas[4 * $g + 1], tile_deltas[4 * $g + 2], tile_deltas[4 * $g + 3]);
@@ -150,22 +95,14 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
 #if HAS_DV && HAS_DY
 #for c in 0..V4
 #for k in 0..4
-#if LANES > 1
-    dv$c = p$g[$k] * tile_gradients[(4 * $g + $k) * VV + $c * LANES + lane] + dv$c;
-#else
-    dv$c = p$g[$k] * tile_gradients[(4 * $g + $k) * VV + $c] + dv$c;
-#endif
+    dv$c = p$g[$k] * tile_z[(4 * $g + $k) * VV + $c * LANES + lane] + dv$c;
 #endfor
 #endfor
 #endif
 #if HAS_DK
 #for c in 0..Q4
 #for k in 0..4
-#if LANES > 1
-    dk$c = ds$g[$k] * tile_queries[(4 * $g + $k) * QV + $c * LANES + lane] + dk$c;
-#else
-    dk$c = ds$g[$k] * tile_queries[(4 * $g + $k) * QV + $c] + dk$c;
-#endif
+    dk$c = ds$g[$k] * tile_x[(4 * $g + $k) * QV + $c * LANES + lane] + dk$c;
 #endfor
 #endfor
 #endif

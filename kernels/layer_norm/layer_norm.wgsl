@@ -1,21 +1,7 @@
 // layer_norm: y = (s − mean) / sqrt(variance + eps) · weight + bias, s = x + residual, all [rows, WIDTH]; writes s where it is wanted.
 // A team of threads per row (common/team.wgsl); a thread keeps its ITEMS units of the row in registers (HELD) between the passes
 // for mean, variance and output, or reads them again where they are many. The variance is that of what is left of the mean.
-#include "common/units.wgsl"
-
-alias TeamValue = f32;
-fn team_combine(a: TeamValue, b: TeamValue) -> TeamValue {
-  return a + b;
-}
-#include "common/team.wgsl"
-
-fn source(i: u32) -> V {
-#if HAS_RESIDUAL
-  return x_unit(i) + residual_unit(i);
-#else
-  return x_unit(i);
-#endif
-}
+#include "common/norm.wgsl"
 
 fn finish(i: u32, channel: u32, s: V, mean: f32, inverse: f32) {
 #if HAS_SUM

@@ -1,7 +1,6 @@
-// What rms_norm and its gradient share: the gate and the factor of a channel.
+// What rms_norm and its gradient share: the gate, what is normalised, and the factor of a channel.
 #include "common/units.wgsl"
 #include "common/math.wgsl"
-
 
 /// act(gate), or one.
 fn gate_value(i: u32) -> V {
@@ -13,6 +12,15 @@ fn gate_value(i: u32) -> V {
   return sigmoid(gate_unit(i));
 #else
   return gate_unit(i);
+#endif
+}
+
+/// What is normalised: s, gated already where the gate comes first.
+fn normalised(s: V, gate: V) -> V {
+#if GATE_FIRST
+  return s * gate;
+#else
+  return s;
 #endif
 }
 

@@ -1,30 +1,8 @@
 // rms_norm: y = scale · n(x) · w · act(gate), sum = x + residual; x, gate, residual, y, sum [rows, C], n over GROUPS slices of
 // WIDTH channels. A team of threads per slice (common/team.wgsl); a thread keeps its ITEMS units of VECTOR elements in
 // registers between the pass that sums squares and the pass that writes, or reads them again where they are many (!HELD).
+#include "common/norm.wgsl"
 #include "rms_norm/common.wgsl"
-
-alias TeamValue = f32;
-fn team_combine(a: TeamValue, b: TeamValue) -> TeamValue {
-  return a + b;
-}
-#include "common/team.wgsl"
-
-fn source(i: u32) -> V {
-#if HAS_RESIDUAL
-  return x_unit(i) + residual_unit(i);
-#else
-  return x_unit(i);
-#endif
-}
-
-/// What is normalised: the source, gated already where the gate comes first.
-fn normalised(s: V, gate: V) -> V {
-#if GATE_FIRST
-  return s * gate;
-#else
-  return s;
-#endif
-}
 
 fn finish(i: u32, channel: u32, s: V, gate: V, inverse: f32) {
 #if HAS_SUM

@@ -26,15 +26,6 @@ fn gate_slope(i: u32) -> V {
 #endif
 }
 
-/// u, what was normalised.
-fn normalised(s: V, gate: V) -> V {
-#if GATE_FIRST
-  return s * gate;
-#else
-  return s;
-#endif
-}
-
 /// e = ∂loss / ∂n(u).
 fn upstream(d: V, gate: V, f: V) -> V {
 #if GATE_FIRST
