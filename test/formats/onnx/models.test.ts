@@ -76,7 +76,8 @@ describe.each(files.filter((file) => notYet[file] === undefined))("%s", (file) =
       check(await run.forward(prompt, [0, PADDING]), 0, LENGTH);
       for (let t = LENGTH; t < total; t++) check(await run.forward(rows.map((row) => row.slice(t, t + 1))), t, 1);
       await run.close();
-      await checkShapes(exported);
+      // Shapes of what is written by standard operators alone.
+      if (dialect === "onnx" || dialect === "portable") await checkShapes(exported);
     },
   );
 });
