@@ -63,6 +63,7 @@ function exported(session: InferenceSession, spec: ArchitectureSpec): Runner {
   const isState = (name: string): boolean => name.startsWith("past_");
   const presentOf = (past: string): string =>
     past.startsWith("past_key_values") ? past.replace("past_key_values", "present") : past.replace("past_", "present_");
+  const attends = session.inputNames.some((name) => name.startsWith("past_key_values"));
   const start: Feeds = {};
   for (const input of session.inputMetadata) {
     if (!isState(input.name) || !input.isTensor) continue;
@@ -73,7 +74,8 @@ function exported(session: InferenceSession, spec: ArchitectureSpec): Runner {
     async step(from, length, states) {
       const all: Feeds = {
         input_ids: int64(tokensFrom(from, length, spec)),
-        attention_mask: int64(new Array<number>(from + length).fill(1)),
+        // Without attention nothing is asked of earlier tokens: with sizes that stay, onnxruntime plans its memory once.
+        attention_mask: int64(new Array<number>(attends ? from + length : length).fill(1)),
         position_ids: int64(Array.from({ length }, (_, i) => from + i)),
         ...states,
       };

@@ -31,7 +31,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "falcon_h1",
     dialects: {
-      ort: 2e-7,
+      ort: 3e-7,
       onnx: 2e-7,
       portable: 3e-7,
       scan: 2e-7,
@@ -79,7 +79,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "gemma2",
     dialects: {
-      ort: 8e-7,
+      ort: 7e-7,
       onnx: 6e-7,
       portable: 6e-7,
       scan: 6e-7,
@@ -111,7 +111,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "gpt2",
     dialects: {
-      ort: 6e-7,
+      ort: 5e-7,
       onnx: 5e-7,
       portable: 5e-7,
       scan: 5e-7,
@@ -127,7 +127,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "granitemoehybrid",
     dialects: {
-      ort: 3e-7,
+      ort: 4e-7,
       onnx: 4e-7,
       portable: 3e-7,
       scan: 3e-7,
@@ -159,9 +159,9 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "jamba",
     dialects: {
-      ort: 7e-7,
+      ort: 6e-7,
       onnx: 6e-7,
-      portable: 6e-7,
+      portable: 5e-7,
       scan: 6e-7,
     },
     types: {
@@ -223,7 +223,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "llama",
     dialects: {
-      ort: 4e-7,
+      ort: 3e-7,
       onnx: 3e-7,
       portable: 3e-7,
       scan: 3e-7,
@@ -272,7 +272,7 @@ export const verified: readonly VerifiedModel[] = [
     name: "minimax",
     dialects: {
       ort: 3e-7,
-      onnx: 3e-7,
+      onnx: 2e-7,
       portable: 3e-7,
       scan: 4e-7,
     },
@@ -287,7 +287,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "nemotron_h",
     dialects: {
-      ort: 4e-7,
+      ort: 6e-7,
       onnx: 6e-7,
       portable: 5e-7,
       scan: 6e-7,
@@ -319,7 +319,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "qwen3",
     dialects: {
-      ort: 3e-7,
+      ort: 4e-7,
       onnx: 3e-7,
       portable: 3e-7,
       scan: 3e-7,
@@ -367,10 +367,10 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "recurrent_gemma",
     dialects: {
-      ort: 5e-7,
+      ort: 4e-7,
       onnx: 5e-7,
       portable: 4e-7,
-      scan: 4e-7,
+      scan: 5e-7,
     },
     types: {
       f16: 0.0007,
@@ -447,7 +447,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/falcon-h1.yaml",
     dialects: {
-      ort: 0.000002,
+      ort: 0.000001,
       onnx: 0.000001,
       portable: 0.000002,
       scan: 0.000001,
@@ -527,7 +527,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/gpt2.yaml",
     dialects: {
-      ort: 0.000001,
+      ort: 8e-7,
       onnx: 9e-7,
       portable: 9e-7,
       scan: 9e-7,
@@ -543,7 +543,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/granite-hybrid.yaml",
     dialects: {
-      ort: 3e-7,
+      ort: 2e-7,
       onnx: 2e-7,
       portable: 2e-7,
       scan: 2e-7,
@@ -561,8 +561,8 @@ export const verified: readonly VerifiedModel[] = [
     dialects: {
       ort: 6e-7,
       onnx: 6e-7,
-      portable: 5e-7,
-      scan: 5e-7,
+      portable: 7e-7,
+      scan: 7e-7,
     },
     types: {
       f16: 0.0008,
@@ -591,7 +591,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/jamba.yaml",
     dialects: {
-      ort: 0.000004,
+      ort: 0.000003,
       onnx: 0.000004,
       portable: 0.000004,
       scan: 0.000004,
@@ -687,10 +687,10 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/minimax.yaml",
     dialects: {
-      ort: 3e-7,
-      onnx: 3e-7,
-      portable: 3e-7,
-      scan: 3e-7,
+      ort: 5e-7,
+      onnx: 5e-7,
+      portable: 4e-7,
+      scan: 4e-7,
     },
     types: {
       f16: 0.0003,
@@ -703,10 +703,10 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/mixtral.yaml",
     dialects: {
-      ort: 0.000004,
-      onnx: 0.000004,
-      portable: 0.000004,
-      scan: 0.000004,
+      ort: 0.000005,
+      onnx: 0.000005,
+      portable: 0.000005,
+      scan: 0.000005,
     },
     types: {
       f16: 0.002,
@@ -720,7 +720,7 @@ export const verified: readonly VerifiedModel[] = [
     name: "architectures/nemotron-3.yaml",
     dialects: {
       ort: 0.000001,
-      onnx: 9e-7,
+      onnx: 0.000001,
       portable: 0.000001,
       scan: 0.000001,
     },
@@ -767,10 +767,10 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/quickstart.yaml",
     dialects: {
-      ort: 0.000001,
-      onnx: 0.000001,
-      portable: 0.000001,
-      scan: 0.000002,
+      ort: 0.000002,
+      onnx: 0.000003,
+      portable: 0.000003,
+      scan: 0.000003,
     },
     types: {
       f16: 0.001,
@@ -783,7 +783,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/qwen3-moe.yaml",
     dialects: {
-      ort: 0.000007,
+      ort: 0.000005,
       onnx: 0.000005,
       portable: 0.000007,
       scan: 0.000007,
@@ -815,7 +815,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/qwen3.yaml",
     dialects: {
-      ort: 0.000007,
+      ort: 0.000009,
       onnx: 0.00001,
       portable: 0.000008,
       scan: 0.000008,
@@ -831,10 +831,10 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/recurrent-gemma.yaml",
     dialects: {
-      ort: 0.00002,
-      onnx: 0.00002,
-      portable: 0.00002,
-      scan: 0.00002,
+      ort: 4e-7,
+      onnx: 2e-7,
+      portable: 3e-7,
+      scan: 3e-7,
     },
     types: {
       f16: 0.0004,
@@ -863,8 +863,8 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/rwkv.yaml",
     dialects: {
-      ort: 5e-7,
-      onnx: 5e-7,
+      ort: 6e-7,
+      onnx: 6e-7,
       portable: 7e-7,
       scan: 5e-7,
     },
@@ -896,7 +896,7 @@ export const verified: readonly VerifiedModel[] = [
     name: "architectures/samba.yaml",
     dialects: {
       ort: 8e-7,
-      onnx: 7e-7,
+      onnx: 8e-7,
       portable: 0.000001,
       scan: 0.000001,
     },
@@ -943,7 +943,7 @@ export const verified: readonly VerifiedModel[] = [
   {
     name: "architectures/zamba2.yaml",
     dialects: {
-      ort: 0.000002,
+      ort: 0.000001,
       onnx: 0.000002,
       portable: 0.000002,
       scan: 0.000002,
