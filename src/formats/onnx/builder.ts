@@ -192,11 +192,11 @@ export class OnnxBuilder {
     return name;
   }
 
-  /** Reads the tensors that are needed and in none of `places`, so that `encode` has them. */
+  /** Reads the tensors that are needed and whose bytes are in none of `places`, so that `encode` has them. */
   async load(places: ReadonlyMap<string, ExternalPlace>): Promise<void> {
     const { read } = this.#needed();
     for (const [name, constant] of this.#constants) {
-      if (!read.has(name) || places.has(name)) continue;
+      if (!read.has(name) || places.has(constant.content)) continue;
       const bytes = await constant.bytes();
       this.#constants.set(name, { ...constant, bytes: () => bytes });
     }

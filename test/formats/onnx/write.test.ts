@@ -54,6 +54,26 @@ describe("an exported model on disk", () => {
     await fromDisk.close();
   });
 
+  it.each(["transformer.yaml", "mixtral.yaml"])(
+    "reads each weight of %s once, tables and experts in blocks too",
+    async (file) => {
+      const spec = loadSpecFile(folder + file);
+      const weights = lively(spec);
+      const reads = new Map<string, number>();
+      const model = buildOnnxModel(
+        spec,
+        (name) => {
+          reads.set(name, (reads.get(name) ?? 0) + 1);
+          return weights.get(name) ?? new Float32Array();
+        },
+        { storage: { quantise: { bits: 4, block: 16, symmetric: true } } },
+      );
+      await writeOnnxModel(model, join(directory, `once-${file}.onnx`));
+      expect([...reads.keys()].sort()).toEqual([...weights.keys()].sort());
+      expect([...reads].filter(([, count]) => count !== 1)).toEqual([]);
+    },
+  );
+
   it("refuses a limit that a single weight exceeds", async () => {
     const { model } = modelOf("transformer.yaml");
     const refused = writeOnnxModel(model, join(directory, "small.onnx"), { shardBytes: 2048 });
