@@ -18,6 +18,13 @@ export interface WeightSource {
   get(name: string): Float32Array | undefined | Promise<Float32Array | undefined>;
 }
 
+/** The values of a weight. @throws ModelError where there are none */
+export async function weightOf(weights: WeightSource, name: string): Promise<Float32Array> {
+  const values = await weights.get(name);
+  if (values === undefined) throw new ModelError(`weight "${name}" is missing`);
+  return values;
+}
+
 export interface ModelOptions {
   /** Default auto. */
   readonly device?: Device;

@@ -1,5 +1,5 @@
 // Loss and gradients of given weights on given tokens, for comparing implementations. (Training has programs of its own.)
-import { buildLoss } from "../blocks/model.ts";
+import { buildLoss, buildObjective } from "../blocks/model.ts";
 import { IGNORED_TARGET } from "../data/batches.ts";
 import { makeGraph, parameterAttributes } from "../graph/graph.ts";
 import { scalar } from "../graph/leaves.ts";
@@ -7,7 +7,7 @@ import { differentiate } from "../ops/gradients.ts";
 import { finish, prepare } from "../ops/passes/optimise.ts";
 import type { Buffer, HostArray, Runtime } from "../runtime/types.ts";
 import type { ArchitectureSpec } from "../spec/types.ts";
-import type { WeightSource } from "./create.ts";
+import { type WeightSource, weightOf } from "./create.ts";
 import { ModelError } from "./error.ts";
 import { prefixIds, withPrefix } from "./prefix.ts";
 
@@ -19,7 +19,8 @@ export interface LossGradients {
 }
 
 /**
- * The loss of predicting each token of `tokens` [batch, length] from those before it, and its gradients.
+ * The loss of predicting each token of `tokens` [batch, length] from those before it, and its gradients; or those of the
+ * objective, which is the loss and what keeps experts balanced.
  * @throws ModelError for missing weights or fewer than two tokens a row
  */
 export async function lossAndGradients(
@@ -28,13 +29,15 @@ export async function lossAndGradients(
   weights: WeightSource,
   tokens: Int32Array,
   [batch, length]: readonly [number, number],
+  of: "loss" | "objective" = "loss",
 ): Promise<LossGradients> {
   if (length < 2) throw new ModelError("a loss needs two tokens a row or more");
-  const forward = prepare(buildLoss(spec));
-  const loss = forward.outputs.find(({ name }) => name === "loss")?.tensor;
-  if (loss === undefined) throw new ModelError(`${spec.name} has no loss`);
+  const forward = prepare(of === "loss" ? buildLoss(spec) : buildObjective(spec));
+  const outputOf = (wanted: string) => forward.outputs.find(({ name }) => name === wanted)?.tensor;
+  const [loss, minimised] = [outputOf("loss"), outputOf(of)];
+  if (loss === undefined || minimised === undefined) throw new ModelError(`${spec.name} has no ${of}`);
   const gradients = differentiate(
-    [{ tensor: loss, gradient: scalar(1) }],
+    [{ tensor: minimised, gradient: scalar(1) }],
     forward.parameters.map(({ tensor }) => tensor),
   );
   const wanted = forward.parameters.flatMap(({ name }, i) => {
@@ -45,8 +48,7 @@ export async function lossAndGradients(
   const buffers = new Map<string, Buffer>();
   try {
     for (const { name, tensor } of forward.parameters) {
-      const data = await weights.get(name);
-      if (data === undefined) throw new ModelError(`weight "${name}" is missing`);
+      const data = await weightOf(weights, name);
       buffers.set(
         name,
         runtime.buffer({ shape: parameterAttributes(tensor).shape as readonly number[], dtype: "f32" }, data),
@@ -75,6 +77,6 @@ export async function lossAndGradients(
 }
 
 /** What each position is to predict: the next token, nothing at the end of a row. */
-function nextTokens(tokens: Int32Array, length: number): Int32Array {
+export function nextTokens(tokens: Int32Array, length: number): Int32Array {
   return tokens.map((_, i) => ((i + 1) % length === 0 ? IGNORED_TARGET : (tokens[i + 1] ?? IGNORED_TARGET)));
 }

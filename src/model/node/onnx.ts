@@ -3,12 +3,10 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { byteTokenizerFiles, plainTokenizerConfig } from "../../data/tokenizer-json.ts";
-import { parameterShapes } from "../../formats/huggingface/import.ts";
 import { formatConfigJson, parseConfigJson } from "../../formats/huggingface/json.ts";
 import { CONFIG_FILE } from "../../formats/huggingface/node/folder.ts";
 import { writeTextAtomic } from "../../formats/node/atomic-file.ts";
 import { FolderExistsError, makeFolderAtomic } from "../../formats/node/atomic-folder.ts";
-import type { ReadWeight } from "../../formats/onnx/emit.ts";
 import { OnnxError } from "../../formats/onnx/error.ts";
 import type { Dialect } from "../../formats/onnx/lowering.ts";
 import { buildOnnxModel } from "../../formats/onnx/model.ts";
@@ -25,8 +23,7 @@ import { writeOnnxModel } from "../../formats/onnx/node/write.ts";
 import type { StorageOptions } from "../../formats/onnx/storage.ts";
 import { nativeConfig, stateNames, transformersJsConfig } from "../../formats/onnx/transformers-js.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
-import { createModel, type WeightSource } from "../create.ts";
-import { ModelError } from "../error.ts";
+import { createModel, type WeightSource, weightOf } from "../create.ts";
 import { specHash } from "../hash.ts";
 import { isModelOfOurs, openModel } from "./files.ts";
 import { copyTextFiles, ORIGINAL_CONFIG_FILE, originalConfig } from "./huggingface.ts";
@@ -111,7 +108,7 @@ export async function exportOnnx(from: string, out: string, options: OnnxExportO
     const before = await exportedBefore(out, hash, file);
     const original = (await isModelOfOurs(from)) ? await originalConfig(from) : await readConfig(from);
     const native = nativeConfig(spec, original);
-    const model = buildOnnxModel(spec, weightReader(spec, source.weights), {
+    const model = buildOnnxModel(spec, (name) => weightOf(source.weights, name), {
       dialect,
       logits,
       storage,
@@ -207,29 +204,6 @@ async function addTo(out: string, fill: (folder: string) => Promise<OnnxExport>)
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
-}
-
-/** Reads parameters from where they are. Stacks of experts, which are asked for once per expert, are kept for a while. */
-function weightReader(spec: ArchitectureSpec, weights: WeightSource): ReadWeight {
-  const shapes = parameterShapes(spec);
-  const stacks = new Map<string, Promise<Float32Array>>();
-  const read = async (name: string): Promise<Float32Array> => {
-    const values = await weights.get(name);
-    if (values === undefined) throw new ModelError(`the weight "${name}" is missing`);
-    return values;
-  };
-  return (name) => {
-    if (shapes.get(name)?.length !== 3) return read(name);
-    const values = stacks.get(name) ?? read(name);
-    // The last three: those of one layer.
-    stacks.delete(name);
-    stacks.set(name, values);
-    for (const oldest of stacks.keys()) {
-      if (stacks.size <= 3) break;
-      stacks.delete(oldest);
-    }
-    return values;
-  };
 }
 
 /** What our runtime computes: from the export that is added to, or anew. */

@@ -2,35 +2,37 @@
 // that every command opens. onnxruntime computes a step before the folder appears.
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { InferenceSession, Tensor } from "onnxruntime-node";
+import type { Tensor } from "onnxruntime-node";
 import { parameterShapes } from "../../formats/huggingface/import.ts";
 import { writeTextAtomic } from "../../formats/node/atomic-file.ts";
 import { makeFolderAtomic } from "../../formats/node/atomic-folder.ts";
 import { OnnxError } from "../../formats/onnx/error.ts";
-import { adviceOn } from "../../formats/onnx/node/advice.ts";
-import { INSTALL_ONNXRUNTIME, loadOnnxRuntime, type OnnxRuntime } from "../../formats/onnx/node/runtime.ts";
+import {
+  INSTALL_ONNXRUNTIME,
+  loadOnnxRuntime,
+  type OnnxRuntime,
+  refused,
+  runtimeName,
+} from "../../formats/onnx/node/runtime.ts";
 import { writeOnnxModel } from "../../formats/onnx/node/write.ts";
 import { writeSafetensorsFile } from "../../formats/safetensors/node/file.ts";
-import type { WeightSource } from "../../model/create.ts";
-import { ModelError } from "../../model/error.ts";
+import { compareValues } from "../../model/compare.ts";
+import { type WeightSource, weightOf } from "../../model/create.ts";
 import { ARCHITECTURE_FILE, WEIGHTS_FILE, weightsMetadata } from "../../model/files.ts";
+import { type LossGradients, lossAndGradients, nextTokens } from "../../model/gradients.ts";
 import { specHash } from "../../model/hash.ts";
 import { openModel } from "../../model/node/files.ts";
 import { copyTextFiles } from "../../model/node/huggingface.ts";
 import { ONNX_FOLDER, RECORD_FILE } from "../../model/node/onnx.ts";
-import { prefixIds, withPrefix } from "../../model/prefix.ts";
-import type { Buffer, HostArray } from "../../runtime/types.ts";
 import { createWasmRuntime } from "../../runtime/wasm/runtime.ts";
 import { stringifySpec } from "../../spec/load.ts";
 import type { ArchitectureSpec } from "../../spec/types.ts";
 import { buildOnnxTraining, gradientOutput } from "../onnx.ts";
-import { buildGradients, gradientName } from "../step.ts";
 
 export const TRAINING_FILE = "training.onnx";
 
 const BATCH = 2;
 const LENGTH = 12;
-const IGNORED = -100;
 /** Largest error of a gradient relative to its largest number, and of the loss. */
 const TOLERANCE = 1e-3;
 /** Gradients that are nothing but rounding are compared with this. */
@@ -107,12 +109,6 @@ export async function exportOnnxTraining(
   }
 }
 
-async function weightOf(weights: WeightSource, name: string): Promise<Float32Array> {
-  const values = await weights.get(name);
-  if (values === undefined) throw new ModelError(`the weight "${name}" is missing`);
-  return values;
-}
-
 /** The model itself, so that the graph's inputs can be fed and every command opens the folder. */
 async function writeWeights(
   spec: ArchitectureSpec,
@@ -140,26 +136,33 @@ export async function verifyTraining(
 ): Promise<TrainingVerification> {
   const length = Math.min(LENGTH, spec.positions?.max_length ?? LENGTH);
   const tokens = Int32Array.from({ length: BATCH * length }, (_, i) => (i * 7919 + 13) % spec.vocab_size);
-  const labels = tokens.map((_, i) => ((i + 1) % length === 0 ? IGNORED : (tokens[i + 1] ?? IGNORED)));
-  const ours = await stepHere(spec, weights, tokens, labels);
-  const theirs = await stepThere(path, spec, weights, runtime, [tokens, labels]);
+  const ours = await stepHere(spec, weights, tokens, length);
+  const theirs = await stepThere(path, spec, weights, runtime, [tokens, nextTokens(tokens, length)]);
   let [error, worst, gradients] = [0, "loss", 0];
-  const compare = (name: string, actual: Float32Array | undefined, expected: Float32Array): void => {
-    const distance = distanceOf(actual, expected);
-    // NaN is the worst.
-    if (distance > error || Number.isNaN(distance)) [error, worst] = [distance, name];
+  const compare = (name: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void => {
+    const { absolute, relative } = compareValues(name, [expected.length], actual, expected);
+    const distance = Math.min(relative, absolute / FLOOR);
+    if (distance > error) [error, worst] = [distance, name];
   };
-  compare("loss", theirs.get("loss"), ours.get("loss") ?? new Float32Array([Number.NaN]));
+  const loss = theirs.get("loss") ?? [];
+  compare("loss", loss, [ours.loss]);
   for (const [name, actual] of theirs) {
     if (!name.startsWith(gradientOutput(""))) continue;
-    const expected = ours.get(gradientName(name.slice(gradientOutput("").length)));
+    const expected = ours.gradients.get(name.slice(gradientOutput("").length));
     // What the loss does not depend on has zeros there and nothing here.
     compare(name, actual, expected ?? new Float32Array(actual.length));
     gradients++;
   }
-  const loss = theirs.get("loss")?.[0] ?? Number.NaN;
-  const by = `onnxruntime-node ${runtime.env.versions.node ?? ""}`.trim();
-  return { runtime: by, loss, error, worst, tolerance: TOLERANCE, gradients, ok: error <= TOLERANCE };
+  const by = runtimeName(runtime);
+  return {
+    runtime: by,
+    loss: loss[0] ?? Number.NaN,
+    error,
+    worst,
+    tolerance: TOLERANCE,
+    gradients,
+    ok: error <= TOLERANCE,
+  };
 }
 
 /** Loss and gradients by our wasm runtime. */
@@ -167,33 +170,11 @@ async function stepHere(
   spec: ArchitectureSpec,
   weights: WeightSource,
   tokens: Int32Array,
-  labels: Int32Array,
-): Promise<ReadonlyMap<string, Float32Array>> {
-  const graph = buildGradients(spec, { checkpointing: false, accumulate: false, microBatches: 1 });
-  const length = tokens.length / BATCH;
+  length: number,
+): Promise<LossGradients> {
   const runtime = await createWasmRuntime({});
   try {
-    const buffers = new Map<string, Buffer>();
-    for (const { name, tensor } of graph.parameters) {
-      const shape = tensor.shape as readonly number[];
-      buffers.set(name, runtime.buffer({ shape, dtype: "f32" }, await weightOf(weights, name)));
-    }
-    for (const { name, input } of graph.states)
-      buffers.set(name, runtime.buffer({ shape: input.shape as readonly number[], dtype: "f32" }));
-    const { prefix_tokens: prefix } = spec.embedding;
-    const time = prefix + length;
-    const program = await runtime.compile(graph, { bindings: { B: BATCH, T: time, C: time }, buffers });
-    const inputs: Record<string, HostArray> = {
-      tokens: withPrefix(tokens, length, prefixIds(spec, 1)),
-      targets: withPrefix(labels, length, new Int32Array(prefix).fill(IGNORED)),
-    };
-    if (spec.positions !== null) inputs.positions = tokens.map((_, i) => i % length);
-    const results = new Map(Object.entries(await program.run(inputs)) as [string, Float32Array][]);
-    for (const { name } of graph.states) {
-      const values = await buffers.get(name)?.read();
-      if (values instanceof Float32Array) results.set(name, values);
-    }
-    return results;
+    return await lossAndGradients(spec, runtime, weights, tokens, [BATCH, length], "objective");
   } finally {
     await runtime.close();
   }
@@ -211,37 +192,17 @@ async function stepThere(
     new runtime.Tensor("int64", BigInt64Array.from(values, BigInt), [BATCH, values.length / BATCH]);
   const shapes = parameterShapes(spec);
   const feed: Record<string, Tensor> = { input_ids: int64(tokens), labels: int64(labels) };
-  let session: InferenceSession | undefined;
+  const session = await refused(path, "portable", () => runtime.InferenceSession.create(path, { logSeverityLevel: 4 }));
   try {
-    session = await runtime.InferenceSession.create(path, { logSeverityLevel: 4 });
     for (const name of session.inputNames) {
       const shape = shapes.get(name);
       if (shape !== undefined) feed[name] = new runtime.Tensor("float32", await weightOf(weights, name), shape);
     }
-    const results = await session.run(feed);
+    const results = await refused(path, "portable", () => session.run(feed));
     return new Map(Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]));
-  } catch (cause) {
-    if (!(cause instanceof Error) || cause instanceof ModelError) throw cause;
-    const advice = adviceOn(cause.message, "portable");
-    throw new OnnxError(
-      `${path}: onnxruntime refuses it: ${cause.message.trim()}${advice === undefined ? "" : `\n${advice}`}`,
-      { cause },
-    );
   } finally {
-    await session?.release();
+    await session.release();
   }
-}
-
-/** The largest difference in units of the largest number. */
-function distanceOf(actual: Float32Array | undefined, expected: Float32Array): number {
-  if (actual?.length !== expected.length) return Number.NaN;
-  let [largest, worst] = [FLOOR, 0];
-  for (let i = 0; i < expected.length; i++) {
-    largest = Math.max(largest, Math.abs(expected[i] as number));
-    const difference = Math.abs((actual[i] as number) - (expected[i] as number));
-    if (difference > worst || Number.isNaN(difference)) worst = difference;
-  }
-  return worst / largest;
 }
 
 /** One line on what was found. */

@@ -2,10 +2,9 @@
 // prompt with single tokens after it, and two rows of which one is padded on the left.
 import type { InferenceSession } from "onnxruntime-node";
 import { OnnxError } from "../error.ts";
-import { adviceOn } from "./advice.ts";
 import { type Expected, likeliest } from "./expected.ts";
 import { type OnnxFileFacts, readOnnxFile } from "./file.ts";
-import type { OnnxRuntime } from "./runtime.ts";
+import { type OnnxRuntime, refused, runtimeName } from "./runtime.ts";
 import { OnnxRun } from "./session.ts";
 
 /** How far logits may be off. */
@@ -68,17 +67,17 @@ export async function verifyOnnxFile(
   const tolerance = tolerances[facts.dtype];
   if (tolerance === undefined) throw new OnnxError(`${path}: no tolerance is set for weights stored as ${facts.dtype}`);
   const start = performance.now();
-  const session = await refused(path, facts, () => runtime.InferenceSession.create(path, sessionOptions));
+  const session = await refused(path, facts.dialect, () => runtime.InferenceSession.create(path, sessionOptions));
   const sessionSeconds = (performance.now() - start) / 1000;
   try {
     const tally = new Tally(expected, facts.logits);
-    const errors = await refused(path, facts, () => runChecks(session, expected, runtime, tally, signal));
+    const errors = await refused(path, facts.dialect, () => runChecks(session, expected, runtime, tally, signal));
     const error = checks.reduce((worst, check) => larger(worst, errors[check]), 0);
     const { rms } = tally;
     return {
       path,
       facts,
-      runtime: `onnxruntime-node ${runtime.env.versions.node ?? ""}`.trim(),
+      runtime: runtimeName(runtime),
       errors,
       error,
       rms,
@@ -90,19 +89,6 @@ export async function verifyOnnxFile(
     };
   } finally {
     await session.release();
-  }
-}
-
-async function refused<T>(path: string, { dialect }: OnnxFileFacts, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!(cause instanceof Error) || cause instanceof OnnxError || cause.name === "AbortError") throw cause;
-    const advice = adviceOn(cause.message, dialect);
-    const said = cause.message.trim().replace(/\s+/g, " ");
-    throw new OnnxError(`${path}: onnxruntime refuses it: ${said}${advice === undefined ? "" : `\n${advice}`}`, {
-      cause,
-    });
   }
 }
 
