@@ -7,12 +7,11 @@ import type { ArchitectureSpec } from "../../spec/types.ts";
 import { type ExternalPlace, OnnxBuilder } from "./builder.ts";
 import { emitGraph, type ReadWeight } from "./emit.ts";
 import { OnnxError } from "./error.ts";
+import { elementTypes } from "./forms/cast.ts";
 import { type Dialect, present, type Value } from "./lowering.ts";
 import { prepareGraph } from "./prepare.ts";
 import { dimensions, readPort, type StateNames, type StatePort, statePorts, writePort } from "./states.ts";
 import type { StorageOptions } from "./storage.ts";
-
-const FLOAT = 1;
 
 export interface OnnxModelOptions {
   readonly dialect?: Dialect;
@@ -65,7 +64,7 @@ export function buildOnnxModel(
   const length = one("Gather", [one("Shape", [tokens]), axis]);
   const end = builder.integers(`integers.${Number.MAX_SAFE_INTEGER}`, [1], [Number.MAX_SAFE_INTEGER]);
   const recent = one("Slice", [keyMask, one("Neg", [length]), end, axis]);
-  const tokenMask = one("Cast", [recent], { attributes: { to: FLOAT } });
+  const tokenMask = one("Cast", [recent], { attributes: { to: elementTypes.f32 } });
 
   const named: Readonly<Record<string, Value>> = {
     tokens,

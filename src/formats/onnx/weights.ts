@@ -6,6 +6,7 @@ import type { Node, Tensor } from "../../graph/types.ts";
 import { fromFloat32 } from "../safetensors/dtype.ts";
 import type { OnnxBuilder } from "./builder.ts";
 import { after, type Eventual } from "./eventual.ts";
+import { cast } from "./forms/cast.ts";
 import type { OnnxEmitter, Value } from "./lowering.ts";
 import {
   type Blocks,
@@ -16,9 +17,6 @@ import {
   type StorageOptions,
   transposed,
 } from "./storage.ts";
-
-const FLOAT = 1;
-const FLOAT16 = 10;
 
 /** A matrix [rows, depth] of the model: a parameter, or one expert of a stack of them. */
 interface Matrix {
@@ -112,7 +110,6 @@ export function matrixWeights({ readers, builder, emit, weight, storage, given }
     };
   }
 
-  const cast = (x: Value, to: number): Value => node("Cast", [x], { attributes: { to } });
   const reshape = (x: Value, sizes: readonly number[]): Value => node("Reshape", [x, emit.integers(sizes)]);
 
   /** A matrix that is not quantised, as it is, or [depth, rows] where only products read it. */
@@ -192,10 +189,10 @@ export function matrixWeights({ readers, builder, emit, weight, storage, given }
       const packed = builder.stored(`${name}.int${type.bits}${by}`, "u8", [(rows * depth * type.bits) / 8], () =>
         after(codes(), (list) => packCodes(list, type.bits)),
       );
-      const numbers = reshape(type.bits === 8 ? cast(packed, FLOAT) : unpacked(packed), split);
+      const numbers = reshape(type.bits === 8 ? cast(packed, "f32", emit) : unpacked(packed), split);
       const zero = type.symmetric
         ? emit.floats([2 ** (type.bits - 1)])
-        : cast(builder.stored(`${name}.zeros${by}`, "u8", broadcast, zeros), FLOAT);
+        : cast(builder.stored(`${name}.zeros${by}`, "u8", broadcast, zeros), "f32", emit);
       const scaled = node("Mul", [node("Sub", [numbers, zero]), reshape(scale, broadcast)]);
       return reshape(scaled, dims);
     });
@@ -203,7 +200,7 @@ export function matrixWeights({ readers, builder, emit, weight, storage, given }
 
   /** Bytes [.., n] as the numbers of their halves, f32 [.., n, 2]. */
   function unpacked(bytes: Value): Value {
-    const both = cast(bytes, FLOAT);
+    const both = cast(bytes, "f32", emit);
     const sixteen = emit.floats([16]);
     const high = node("Floor", [node("Div", [both, sixteen])]);
     const low = node("Sub", [both, node("Mul", [high, sixteen])]);
@@ -235,13 +232,13 @@ export function matrixWeights({ readers, builder, emit, weight, storage, given }
         x,
         node("Concat", [node("Shape", [ids]), emit.integers([blocks, last])], { attributes: { axis: 0 } }),
       ]);
-    const numbers = byBlock(type.bits === 8 ? cast(taken(table), FLOAT) : unpacked(taken(table)), type.block);
+    const numbers = byBlock(type.bits === 8 ? cast(taken(table), "f32", emit) : unpacked(taken(table)), type.block);
     let zero = emit.floats([2 ** (type.bits - 1)]);
     if (!type.symmetric) {
       const zeros = builder.stored(`${name}.zeros.rows`, "u8", [rows, blocks], () =>
         after(blocksOf(matrix, type), (all) => all.zeros),
       );
-      zero = byBlock(cast(taken(zeros), FLOAT), 1);
+      zero = byBlock(cast(taken(zeros), "f32", emit), 1);
     }
     const scaled = node("Mul", [node("Sub", [numbers, zero]), byBlock(taken(scales), 1)]);
     const shape = node("Concat", [node("Shape", [ids]), emit.integers([depth])], { attributes: { axis: 0 } });
@@ -255,7 +252,7 @@ export function matrixWeights({ readers, builder, emit, weight, storage, given }
       const { type, isTable, rows, depth } = matrix;
       const multiply = (a: Value, b: Value): Value => (isTable ? gemm(a, shape, b, matrix) : node("MatMul", [a, b]));
       if (type === "f32") return multiply(x, plain(matrix));
-      if (type === "f16") return cast(multiply(cast(x, FLOAT16), plain(matrix)), FLOAT);
+      if (type === "f16") return cast(multiply(cast(x, "f16", emit), plain(matrix)), "f32", emit);
       if (dialect !== "ort") return multiply(x, dequantised(matrix, type));
       const { blocks, scales, zeros } = contrib(matrix, type);
       const attributes = { K: depth, N: rows, bits: type.bits, block_size: type.block };
@@ -268,7 +265,7 @@ export function matrixWeights({ readers, builder, emit, weight, storage, given }
       const { type } = matrix;
       const looked = (table: Value): Value => node("Gather", [table, ids], { attributes: { axis: 0 } });
       if (type === "f32") return looked(plain(matrix));
-      if (type === "f16") return cast(looked(plain(matrix)), FLOAT);
+      if (type === "f16") return cast(looked(plain(matrix)), "f32", emit);
       if (dialect !== "ort") return dequantisedRows(matrix, ids, type);
       const { flat, scales, zeros } = contrib(matrix, type);
       const attributes = { gather_axis: 0, quantize_axis: 1, block_size: type.block, bits: type.bits };

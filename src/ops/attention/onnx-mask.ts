@@ -1,8 +1,8 @@
 // Which keys each query of an attention sees, in ONNX: what is padding, later, or out of the window is masked.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import type { OnnxEmitter, Value } from "../../formats/onnx/lowering.ts";
 import type { AttentionAttributes } from "./op.ts";
 
-const BOOL = 9;
 /** What a masked score is: far below any other, and finite, so that a row without any key is not NaN. */
 const NEVER = -1e30;
 
@@ -41,12 +41,7 @@ export function bias(
   const group = sequence === undefined ? `${q} ${keys}` : "model";
   return emit.once(`attention bias ${group} ${causal} ${window}`, () => {
     const placed = causal ? visible(queries, total, window, emit) : undefined;
-    const real =
-      sequence &&
-      emit.node("Unsqueeze", [
-        emit.node("Cast", [sequence.keyMask], { attributes: { to: BOOL } }),
-        emit.integers([1, 2, 3]),
-      ]);
+    const real = sequence && emit.node("Unsqueeze", [cast(sequence.keyMask, "bool", emit), emit.integers([1, 2, 3])]);
     const open = placed !== undefined && real !== undefined ? emit.node("And", [placed, real]) : (placed ?? real);
     return emit.node("Where", [open, emit.floats([0]), emit.floats([NEVER])]);
   });

@@ -1,5 +1,6 @@
 // attention for onnxruntime: its GroupQueryAttention, which joins the keys of the call to those of the cache and never holds all
 // scores. It counts padding from the end of a row, ours stands on the left: a bias masks it, and windows with it.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import {
   type LoweringContext,
   type OnnxEmitter,
@@ -10,8 +11,6 @@ import {
 import { bias } from "./onnx-mask.ts";
 import type { AttentionAttributes } from "./op.ts";
 import { attentionSizes } from "./sizes.ts";
-
-const INT32 = 6;
 
 /** The operator wants a cache, causal masks, keys as wide as values, and widths that are multiples of 8. */
 export function hasGroupQueryForm(
@@ -38,7 +37,7 @@ export const toGroupQuery: OnnxLowering<AttentionAttributes> = ({ tensors, input
     const [b = 1, t = 1, heads = 1, channels = 1] = shape;
     return emit.reshape(present(x, "q, k or v"), shape, [b, t, Number(heads) * Number(channels)]);
   };
-  const int32 = (x: Value): Value => emit.node("Cast", [x], { attributes: { to: INT32 } });
+  const int32 = (x: Value): Value => cast(x, "i32", emit);
   const total = emit.once("keys of all calls", () =>
     int32(emit.node("Gather", [emit.node("Shape", [keyMask]), emit.integer(1)], { attributes: { axis: 0 } })),
   );

@@ -1,8 +1,7 @@
 // cross_entropy in ONNX: LogSoftmax, of which each row's target is taken; rows without one count for nothing.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import type { CrossEntropyAttributes } from "./op.ts";
-
-const FLOAT = 1;
 
 export const toOnnx: OnnxLowering<CrossEntropyAttributes> = ({ inputs, attributes: { ignore } }, emit) => {
   const [logits, targets] = [present(inputs[0], "logits"), present(inputs[1], "targets")];
@@ -17,11 +16,7 @@ export const toOnnx: OnnxLowering<CrossEntropyAttributes> = ({ inputs, attribute
   const losses = emit.node("Neg", [emit.node("Squeeze", [taken, last])]);
   const counted = emit.node("Where", [isIgnored, emit.floats([0]), losses]);
   const all = { attributes: { keepdims: 0 } };
-  const count = emit.node(
-    "ReduceSum",
-    [emit.node("Cast", [emit.node("Not", [isIgnored])], { attributes: { to: FLOAT } })],
-    all,
-  );
+  const count = emit.node("ReduceSum", [cast(emit.node("Not", [isIgnored]), "f32", emit)], all);
   const sum = emit.node("ReduceSum", [counted], all);
   const loss = emit.node("Div", [sum, emit.node("Max", [count, emit.floats([1])])]);
   return [loss, undefined, count];

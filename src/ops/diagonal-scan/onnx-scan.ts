@@ -1,10 +1,9 @@
 // diagonal_scan as a Scan: a complex product and an addition for each mode. A token that is padding leaves the state as it is.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { initial, scan, sumOver, unsqueeze } from "../../formats/onnx/forms/scan.ts";
 import { type OnnxLowering, present } from "../../formats/onnx/lowering.ts";
 import { complexParts, complexProduct, discretised } from "../s4d-kernel/onnx-parameters.ts";
 import type { DiagonalScanAttributes } from "./op.ts";
-
-const BOOL = 9;
 
 export const toScan: OnnxLowering<DiagonalScanAttributes> = ({ inputs, outputs, attributes }, emit) => {
   const [u, logDt, logReal, imaginary, c, h0] = inputs;
@@ -23,7 +22,7 @@ export const toScan: OnnxLowering<DiagonalScanAttributes> = ({ inputs, outputs, 
         const parts = [next.re, next.im].map((part) => unsqueeze(part, [-1], emit));
         let h = emit.node("Concat", parts, { attributes: { axis: -1 } });
         if (mask !== undefined) {
-          const isReal = emit.node("Cast", [value("mask")], { attributes: { to: BOOL } });
+          const isReal = cast(value("mask"), "bool", emit);
           h = emit.node("Where", [isReal, h, value("h")]);
         }
         const sum = sumOver(complexProduct(weight, next, emit).re, 2, emit);

@@ -1,8 +1,7 @@
 // group_rows in ONNX: for each expert NonZero lists its rows; the lists one after the other are the order.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import type { GroupRowsAttributes } from "./op.ts";
-
-const FLOAT = 1;
 
 /** The rows that chose `expert`, counted through all axes of `indices`: int64 [n]. */
 export function rowsOf(indices: Value, expert: number, emit: OnnxEmitter): Value {
@@ -21,5 +20,5 @@ export const toOnnx: OnnxLowering<GroupRowsAttributes> = ({ tensors, inputs, att
   const order = emit.node("Reshape", [joined(lists), emit.sizes(shape)]);
   const counts = joined(lists.map((list) => emit.node("Shape", [list])));
   const ends = emit.node("CumSum", [counts, emit.integer(0)]);
-  return [order, joined([emit.integers([0]), ends]), emit.node("Cast", [counts], { attributes: { to: FLOAT } })];
+  return [order, joined([emit.integers([0]), ends]), cast(counts, "f32", emit)];
 };

@@ -1,6 +1,7 @@
 // The inverse of lower triangular matrices with ones on the diagonal, as products: blocks of twice the size from blocks, which
 // rounds as substitution row by row does. (The shorter product of 1 − N, 1 + N², 1 + N⁴ … cancels where keys are alike.)
 import { arithmetic } from "../../formats/onnx/forms/arithmetic.ts";
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import type { OnnxEmitter, Value } from "../../formats/onnx/lowering.ts";
 
 /**
@@ -25,16 +26,13 @@ function blocks(n: Value, block: number, emit: OnnxEmitter): readonly [Value, Va
   return [unsqueeze(of, 1), unsqueeze(of, 0)];
 }
 
-const asFloat = (condition: Value, emit: OnnxEmitter): Value =>
-  emit.node("Cast", [condition], { attributes: { to: 1 } });
-
 const identity = (n: Value, emit: OnnxEmitter): Value =>
-  emit.once(`identity of ${n}`, () => asFloat(emit.node("Equal", [...blocks(n, 1, emit)]), emit));
+  emit.once(`identity of ${n}`, () => cast(emit.node("Equal", [...blocks(n, 1, emit)]), "f32", emit));
 
 /** 1 where row and column are in neighbouring blocks that one of twice the size joins, the row in the second; f32 [n, n]. */
 const betweenBlocks = (n: Value, block: number, emit: OnnxEmitter): Value =>
   emit.once(`between blocks of ${block} ${n}`, () => {
     const joined = emit.node("Equal", [...blocks(n, 2 * block, emit)]);
     const later = emit.node("Greater", [...blocks(n, block, emit)]);
-    return asFloat(emit.node("And", [joined, later]), emit);
+    return cast(emit.node("And", [joined, later]), "f32", emit);
   });

@@ -1,4 +1,5 @@
 // map in ONNX: a node for each distinct call of the expression; constants are scalars that broadcast.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { type ElementFunction, type Expression, formatExpression } from "../../graph/expression.ts";
 import { type Shape, sameShape } from "../../graph/shape.ts";
@@ -13,11 +14,6 @@ const operator =
   (args, emit) =>
     emit.node(name, args);
 
-const FLOAT = 1;
-const BOOL = 9;
-const cast = (x: Value | undefined, to: number, emit: OnnxEmitter): Value =>
-  emit.node("Cast", [x], { attributes: { to } });
-
 const functions: { readonly [F in ElementFunction]: Emit } = {
   add: operator("Add"),
   sub: operator("Sub"),
@@ -26,8 +22,8 @@ const functions: { readonly [F in ElementFunction]: Emit } = {
   neg: operator("Neg"),
   max: operator("Max"),
   min: operator("Min"),
-  greater: (args, emit) => cast(emit.node("Greater", args), FLOAT, emit),
-  where: ([condition, ...rest], emit) => emit.node("Where", [cast(condition, BOOL, emit), ...rest]),
+  greater: (args, emit) => cast(emit.node("Greater", args), "f32", emit),
+  where: ([condition, ...rest], emit) => emit.node("Where", [cast(condition, "bool", emit), ...rest]),
   abs: operator("Abs"),
   sqrt: operator("Sqrt"),
   exp: operator("Exp"),

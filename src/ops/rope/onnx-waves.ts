@@ -1,11 +1,10 @@
 // The angles of rotary positions in ONNX: their cosines and sines once for all heads and layers that share frequencies. No table
 // limits how long a sequence may get.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { type LoweringContext, type OnnxEmitter, present, type Value } from "../../formats/onnx/lowering.ts";
 import type { Shape } from "../../graph/shape.ts";
 import type { Tensor } from "../../graph/types.ts";
 import type { RopeAttributes } from "./op.ts";
-
-const FLOAT = 1;
 
 /** int64 [B, T], [B or 1, T] where positions are counted from the first token on. */
 function positionsOf(x: Tensor, positions: Value | undefined, shape: Shape | undefined, emit: OnnxEmitter): Value {
@@ -30,10 +29,7 @@ export function wavesOf(
   const wave = (fn: "Cos" | "Sin"): Value =>
     emit.once(`${fn} ${frequencies} ${positions} ${attentionScaling} ${x.shape[1]}`, () => {
       // Axes of tokens, heads and channels.
-      const at = emit.node("Unsqueeze", [
-        emit.node("Cast", [positions], { attributes: { to: FLOAT } }),
-        emit.integers([2, 3]),
-      ]);
+      const at = emit.node("Unsqueeze", [cast(positions, "f32", emit), emit.integers([2, 3])]);
       const values = emit.node(fn, [emit.node("Mul", [at, frequencies])]);
       return attentionScaling === 1 ? values : emit.node("Mul", [values, emit.floats([attentionScaling])]);
     });

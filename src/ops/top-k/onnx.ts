@@ -1,9 +1,9 @@
 // top_k in ONNX: Softmax or Sigmoid, a mask where only some groups are open, and TopK, which of equals takes the lower index.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { type OnnxEmitter, type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import { fixedDimAt, type Shape } from "../../graph/shape.ts";
 import type { TopKAttributes } from "./op.ts";
 
-const BOOL = 9;
 /** Less than any score and bias together, so that a closed expert is never chosen. */
 const NEVER = -1e30;
 
@@ -23,9 +23,7 @@ function open(choice: Value, shape: Shape, { groups, topGroups }: TopKAttributes
   const ones = emit.node("Expand", [emit.floats([1]), emit.sizes([...shape.slice(0, -1), topGroups])]);
   const none = emit.node("Mul", [totals, emit.floats([0])]);
   const marks = emit.node("ScatterElements", [none, best, ones], { attributes: { axis: -1 } });
-  const isOpen = emit.node("Cast", [emit.node("Unsqueeze", [marks, emit.integers([-1])])], {
-    attributes: { to: BOOL },
-  });
+  const isOpen = cast(emit.node("Unsqueeze", [marks, emit.integers([-1])]), "bool", emit);
   return emit.reshape(emit.node("Where", [isOpen, members, emit.floats([NEVER])]), split, shape);
 }
 

@@ -1,9 +1,8 @@
 // wkv as a Scan: the two sums relative to their largest exponent. A token that is padding leaves the state as it is.
+import { cast } from "../../formats/onnx/forms/cast.ts";
 import { initial, scan } from "../../formats/onnx/forms/scan.ts";
 import { type OnnxLowering, present, type Value } from "../../formats/onnx/lowering.ts";
 import type { WkvAttributes } from "./op.ts";
-
-const BOOL = 9;
 
 export const toScan: OnnxLowering<WkvAttributes> = ({ inputs, outputs }, emit) => {
   const [k, v, decay, bonus, s0] = inputs;
@@ -38,7 +37,7 @@ export const toScan: OnnxLowering<WkvAttributes> = ({ inputs, outputs }, emit) =
         );
         let s = emit.node("Concat", next, { attributes: { axis: 1 } });
         if (mask !== undefined) {
-          const isReal = emit.node("Cast", [value("mask")], { attributes: { to: BOOL } });
+          const isReal = cast(value("mask"), "bool", emit);
           s = node("Where", isReal, s, value("s"));
         }
         return { states: { s }, outputs: [node("Div", weighted, weights)] };

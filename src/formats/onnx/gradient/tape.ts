@@ -1,11 +1,10 @@
 // What the rules of a backward pass are written with: nodes that are added after the forward pass, sizes at run time, and the
 // sum over what an operand was stretched along.
 import type { OnnxBuilder } from "../builder.ts";
+import { elementTypes } from "../forms/cast.ts";
 import { type BuiltNode, type NodeOptions, present, type Value } from "../lowering.ts";
 import type { Extent } from "./extents.ts";
 import type { ValueType } from "./inference.ts";
-
-const INT64 = 7;
 
 export interface Tape {
   /** Of a value of the forward pass. */
@@ -92,8 +91,8 @@ export function createTape(builder: OnnxBuilder, typeOf: (value: Value) => Value
 }
 
 /** int64 sizes as f32. */
-export const asFloat = (x: Value, tape: Tape): Value => tape.node("Cast", [x], { to: 1 });
-export const asInteger = (x: Value, tape: Tape): Value => tape.node("Cast", [x], { to: INT64 });
+export const asFloat = (x: Value, tape: Tape): Value => tape.node("Cast", [x], { to: elementTypes.f32 });
+export const asInteger = (x: Value, tape: Tape): Value => tape.node("Cast", [x], { to: elementTypes.i64 });
 
 export interface VjpContext {
   readonly node: BuiltNode;
