@@ -2,12 +2,13 @@
 import { describe, it } from "vitest";
 import { expertMatmul } from "../../../src/ops/expert-matmul/op.ts";
 import { groupRows } from "../../../src/ops/group-rows/op.ts";
-import { hasBeta, hasDecay, linearAttention, type UpdateRule } from "../../../src/ops/linear-attention/op.ts";
+import { hasBeta, linearAttention } from "../../../src/ops/linear-attention/op.ts";
 import { rgLru } from "../../../src/ops/rg-lru/op.ts";
 import { addRmsNorm, rmsNorm } from "../../../src/ops/rms-norm/op.ts";
 import { selectiveScan } from "../../../src/ops/selective-scan/op.ts";
 import { topK } from "../../../src/ops/top-k/op.ts";
 import { wkv } from "../../../src/ops/wkv/op.ts";
+import { linearAttentionCase, ruleCases } from "./cases.ts";
 import { checkGradients } from "./gradients.ts";
 
 /** One token, one chunk, and chunks of which the last is not full. */
@@ -18,39 +19,8 @@ const sizes = [
 ] as const;
 
 describe("linear_attention", () => {
-  const rules: readonly UpdateRule[] = ["linear", "gated", "delta", "gated_delta"];
-  const heads = [
-    [2, 2, 2],
-    [1, 1, 4],
-    [4, 2, 2],
-  ] as const;
-  const cases = rules.flatMap((rule) => heads.map((counts) => ({ rule, counts, name: `${rule} ${counts.join("/")}` })));
-
-  it.each(cases)("with $name query, key and value heads", ({ rule, counts: [query, key, value] }) =>
-    checkGradients({
-      leaves: {
-        q: { shape: ["B", "T", query, 4] },
-        k: { shape: ["B", "T", key, 4], range: [-0.5, 0.5] },
-        v: { shape: ["B", "T", value, 3] },
-        s0: { shape: ["B", value, 4, 3] },
-        ...(hasDecay(rule) ? { decay: { shape: ["B", "T", value], range: [-1, 0] } as const } : {}),
-        ...(hasBeta(rule) ? { beta: { shape: ["B", "T", value], range: [0, 1] } as const } : {}),
-      },
-      build: (leaf) => {
-        const gates = {
-          ...(hasDecay(rule) ? { decay: leaf("decay") } : {}),
-          ...(hasBeta(rule) ? { beta: leaf("beta") } : {}),
-        };
-        const [q, k, v] = [leaf("q"), leaf("k"), leaf("v")];
-        const from = linearAttention(rule, q, k, v, { ...gates, initialState: leaf("s0"), scale: 0.7 });
-        return {
-          y: from.output,
-          state: from.finalState,
-          fresh: linearAttention(rule, q, k, v, gates).output,
-        };
-      },
-      sizes,
-    }),
+  it.each(ruleCases())("with $name query, key and value heads", ({ rule, counts }) =>
+    checkGradients({ ...linearAttentionCase(rule, counts), sizes }),
   );
 
   it.each(["gated", "gated_delta"] as const)("%s with a decay for each key", (rule) =>

@@ -3,10 +3,9 @@
 import { describe, it } from "vitest";
 import type { Dialect } from "../../../src/formats/onnx/lowering.ts";
 import { diagonalScan } from "../../../src/ops/diagonal-scan/op.ts";
-import { hasBeta, hasDecay, linearAttention, type UpdateRule } from "../../../src/ops/linear-attention/op.ts";
-import { rgLru } from "../../../src/ops/rg-lru/op.ts";
-import { selectiveScan } from "../../../src/ops/selective-scan/op.ts";
+import { hasDecay, linearAttention } from "../../../src/ops/linear-attention/op.ts";
 import { wkv } from "../../../src/ops/wkv/op.ts";
+import { linearAttentionCase, rgLruCase, ruleCases, selectiveScanCase } from "./cases.ts";
 import { checkOnnx } from "./check.ts";
 
 const lengths = [1, 2, 5, 16, 63, 64, 65, 200].map((T) => [T === 5 ? 3 : 1, T] as const);
@@ -14,46 +13,11 @@ const lengths = [1, 2, 5, 16, 63, 64, 65, 200].map((T) => [T === 5 ? 3 : 1, T] a
 const dialects: readonly Dialect[] = ["portable", "onnx"];
 
 describe.each(dialects)("in the dialect %s", (dialect) => {
-  const rules: readonly UpdateRule[] = ["linear", "gated", "delta", "gated_delta"];
-  const heads = [
-    [2, 2, 2],
-    [1, 1, 4],
-    [2, 1, 4],
-    [4, 2, 2],
-  ] as const;
-  const cases = rules.flatMap((rule) =>
-    (hasDecay(rule) ? [0, 4] : [0]).flatMap((keys) =>
-      heads.map((counts) => ({ rule, counts, keys, name: `${rule} ${counts.join("/")} ${keys}` })),
-    ),
+  const cases = ruleCases().flatMap(({ rule, counts, name }) =>
+    (hasDecay(rule) ? [0, 4] : [0]).map((keys) => ({ rule, counts, keys, name: `${name} ${keys}` })),
   );
-  it.each(cases)("linear_attention $name", ({ rule, counts: [query, key, value], keys }) =>
-    checkOnnx({
-      dialects: [dialect],
-      sizes: lengths,
-      leaves: {
-        q: { shape: ["B", "T", query, 4] },
-        k: { shape: ["B", "T", key, 4], range: [-0.5, 0.5] },
-        v: { shape: ["B", "T", value, 3] },
-        s0: { shape: ["B", value, 4, 3] },
-        ...(hasDecay(rule)
-          ? { decay: { shape: ["B", "T", value, ...(keys === 0 ? [] : [keys])], range: [-1, 0] } as const }
-          : {}),
-        ...(hasBeta(rule) ? { beta: { shape: ["B", "T", value], range: [0, 1] } as const } : {}),
-      },
-      build: (leaf) => {
-        const gates = {
-          ...(hasDecay(rule) ? { decay: leaf("decay") } : {}),
-          ...(hasBeta(rule) ? { beta: leaf("beta") } : {}),
-        };
-        const from = linearAttention(rule, leaf("q"), leaf("k"), leaf("v"), {
-          ...gates,
-          initialState: leaf("s0"),
-          scale: 0.7,
-        });
-        const fresh = linearAttention(rule, leaf("q"), leaf("k"), leaf("v"), gates);
-        return { y: from.output, state: from.finalState, z: fresh.output };
-      },
-    }),
+  it.each(cases)("linear_attention $name", ({ rule, counts, keys }) =>
+    checkOnnx({ ...linearAttentionCase(rule, counts, keys), dialects: [dialect], sizes: lengths }),
   );
 
   it.each([
@@ -108,46 +72,9 @@ describe.each(dialects)("in the dialect %s", (dialect) => {
       }),
     }));
 
-  it("selective_scan", () =>
-    checkOnnx({
-      dialects: [dialect],
-      sizes: lengths,
-      leaves: {
-        u: { shape: ["B", "T", 6] },
-        delta: { shape: ["B", "T", 6] },
-        A: { shape: [6, 4], range: [-2, -0.1], weight: true },
-        Bs: { shape: ["B", "T", 4] },
-        Cs: { shape: ["B", "T", 4] },
-        D: { shape: [6], weight: true },
-        z: { shape: ["B", "T", 6] },
-        bias: { shape: [6], weight: true },
-        h0: { shape: ["B", 6, 4] },
-      },
-      build: (leaf) => {
-        const [u, delta, a, b, c] = [leaf("u"), leaf("delta"), leaf("A"), leaf("Bs"), leaf("Cs")];
-        const options = { D: leaf("D"), z: leaf("z"), deltaBias: leaf("bias"), initialState: leaf("h0") };
-        const full = selectiveScan(u, delta, a, b, c, options);
-        const bare = selectiveScan(u, delta, a, b, c);
-        return { y: full.output, hT: full.finalState, bare: bare.output, state: bare.finalState };
-      },
-    }));
+  it("selective_scan", () => checkOnnx({ ...selectiveScanCase, dialects: [dialect], sizes: lengths }));
 
-  it("rg_lru", () =>
-    checkOnnx({
-      dialects: [dialect],
-      sizes: lengths,
-      leaves: {
-        x: { shape: ["B", "T", 5] },
-        logA: { shape: ["B", "T", 5], range: [-2, -0.1] },
-        position: { shape: ["B"], ids: true, range: [0, 2] },
-        h0: { shape: ["B", 5] },
-      },
-      build: (leaf) => {
-        const fresh = rgLru(leaf("x"), leaf("logA"));
-        const from = rgLru(leaf("x"), leaf("logA"), { position: leaf("position"), initialState: leaf("h0") });
-        return { y: fresh.output, h: fresh.finalState, z: from.output, hT: from.finalState };
-      },
-    }));
+  it("rg_lru", () => checkOnnx({ ...rgLruCase, dialects: [dialect], sizes: lengths }));
 
   it("wkv", () =>
     checkOnnx({
