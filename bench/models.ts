@@ -1,7 +1,6 @@
 // Whole models against onnxruntime, natively and in WebAssembly: prefill of 512 tokens and decoding, logits of the last
 // position, random weights, float32, 2 threads. `npx tsx bench/models.ts [W1 W2 W3] [--rounds 7] [--json file]`
 // The peers are the graphs of bench/onnx-models.ts; before anything is timed their logits are compared with ours.
-import { parseArgs } from "node:util";
 import * as native from "onnxruntime-node";
 import * as web from "onnxruntime-web";
 import { createModel } from "../src/model/create.ts";
@@ -12,19 +11,7 @@ import { type Contender, Report, race } from "./harness.ts";
 import { KernelBench } from "./kernels.ts";
 import { buildOnnxModel } from "./onnx-models.ts";
 import { decodeBytes, productFlops, type Weights } from "./work.ts";
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { rounds: { type: "string", default: "7" }, json: { type: "string" } },
-});
-const rounds = Number(values.rounds);
-const workloads = { W1: "mamba-130m", W2: "mamba2-130m", W3: "small-hybrid" } as const;
-const chosen = Object.entries(workloads).filter(([key]) => positionals.length === 0 || positionals.includes(key));
-
-const PROMPT = 512;
-const DECODE_PROMPT = 32;
-const DECODE = 64;
-const THREADS = 2;
+import { chosen, DECODE, DECODE_PROMPT, PROMPT, rounds, THREADS, tokensFrom } from "./workloads.ts";
 
 type Values = Readonly<Record<string, native.Tensor | web.Tensor>>;
 
@@ -76,11 +63,6 @@ const peers: readonly Peer[] = [
   },
 ];
 
-/** Token ids that follow no pattern. */
-const tokenAt = (i: number, spec: ArchitectureSpec): number => (i * 7919 + 13) % spec.vocab_size;
-const prompt = (length: number, spec: ArchitectureSpec): Int32Array =>
-  Int32Array.from({ length }, (_, i) => tokenAt(i, spec));
-
 const hasAttention = (spec: ArchitectureSpec): boolean =>
   spec.layers.some((layer) => layer.branches[0]?.operator.type === "attention");
 
@@ -117,7 +99,7 @@ function check(name: string, ours: Float32Array, theirs: Values[string] | undefi
 
 async function prefillPeer(peer: Peer, spec: ArchitectureSpec, weights: Weights, ours: Float32Array) {
   const session = await peer.load(buildOnnxModel(spec, weights, PROMPT).model);
-  const feeds = feedsFor(peer, prompt(PROMPT, spec), PROMPT - 1, spec);
+  const feeds = feedsFor(peer, tokensFrom(0, PROMPT, spec), PROMPT - 1, spec);
   check(`${peer.name}, prefill`, ours, (await session.run(feeds)).logits);
   return { name: peer.name, run: () => session.run(feeds), release: () => session.release() };
 }
@@ -127,7 +109,7 @@ async function decodePeer(peer: Peer, spec: ArchitectureSpec, weights: Weights, 
   const { model, shapes } = buildOnnxModel(spec, weights, 1);
   const session = await peer.load(model);
   const step = async (position: number, states: Values): Promise<[Values, Values[string] | undefined]> => {
-    const feeds = feedsFor(peer, Int32Array.of(tokenAt(position, spec)), position, spec);
+    const feeds = feedsFor(peer, tokensFrom(position, 1, spec), position, spec);
     const results = await session.run({ ...feeds, ...states });
     const next = [...shapes.keys()].map((name) => [`past.${name}`, results[`present.${name}`]] as const);
     return [Object.fromEntries(next) as Values, results.logits];
@@ -149,7 +131,7 @@ async function decodePeer(peer: Peer, spec: ArchitectureSpec, weights: Weights, 
 
 /** Ours: prefill from a fresh state, which is then kept, as it would be before decoding. */
 function ourPrefill(model: Model, name: string): Contender & { logits(): Promise<Float32Array> } {
-  const tokens = prompt(PROMPT, model.spec);
+  const tokens = tokensFrom(0, PROMPT, model.spec);
   const run = async () => {
     const state = model.createState(1, { context: PROMPT });
     return (await model.forward(tokens, { state, logits: "last" })).logits;
@@ -160,10 +142,11 @@ function ourPrefill(model: Model, name: string): Contender & { logits(): Promise
 async function ourDecode(model: Model, name: string) {
   const { spec } = model;
   const start = model.createState(1, { context: DECODE_PROMPT + DECODE });
-  const { logits } = await model.forward(prompt(DECODE_PROMPT, spec), { state: start, logits: "last" });
+  const { logits } = await model.forward(tokensFrom(0, DECODE_PROMPT, spec), { state: start, logits: "last" });
   const run = async (): Promise<void> => {
     const state = await start.clone();
-    for (let i = 0; i < DECODE; i++) await model.forward([tokenAt(DECODE_PROMPT + i, spec)], { state, logits: "last" });
+    for (let i = 0; i < DECODE; i++)
+      await model.forward(tokensFrom(DECODE_PROMPT + i, 1, spec), { state, logits: "last" });
   };
   return { name, run, logits };
 }

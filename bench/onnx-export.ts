@@ -7,7 +7,6 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { createModel } from "../src/model/create.ts";
 import type { Model } from "../src/model/model.ts";
@@ -17,19 +16,8 @@ import type { ArchitectureSpec } from "../src/spec/types.ts";
 import { type Contender, Report, race, type Timing } from "./harness.ts";
 import { buildOnnxModel } from "./onnx-models.ts";
 import type { Weights } from "./work.ts";
+import { chosen, DECODE, DECODE_PROMPT, PROMPT, rounds, THREADS, tokensFrom } from "./workloads.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { rounds: { type: "string", default: "7" }, json: { type: "string" } },
-});
-const rounds = Number(values.rounds);
-const workloads = { W1: "mamba-130m", W2: "mamba2-130m", W3: "small-hybrid" } as const;
-const chosen = Object.entries(workloads).filter(([key]) => positionals.length === 0 || positionals.includes(key));
-
-const PROMPT = 512;
-const DECODE_PROMPT = 32;
-const DECODE = 64;
-const THREADS = 2;
 const options = {
   logSeverityLevel: 3,
   intraOpNumThreads: THREADS,
@@ -41,9 +29,6 @@ const options = {
 type Feeds = Record<string, Tensor>;
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const tokenAt = (i: number, spec: ArchitectureSpec): number => (i * 7919 + 13) % spec.vocab_size;
-const tokensFrom = (start: number, length: number, spec: ArchitectureSpec): Int32Array =>
-  Int32Array.from({ length }, (_, i) => tokenAt(start + i, spec));
 const int64 = (list: ArrayLike<number>): Tensor =>
   new Tensor("int64", BigInt64Array.from(Array.from(list), BigInt), [1, list.length]);
 const zeros = (dims: readonly number[]): Tensor =>
